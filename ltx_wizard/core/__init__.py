@@ -1,0 +1,1 @@
+"""The nouns and the documents on disk. Standard library and pydantic only."""

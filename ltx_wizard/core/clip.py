@@ -1,0 +1,117 @@
+"""What a dataset is made of: sources, scenes and clips.
+
+A Source is a video or an image as it was imported. A Scene is a stretch of a video source between two cuts. A Clip is one
+training example: a file of its own, with a caption.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydantic import Field
+
+from ltx_wizard.core.documents import Settings
+
+
+class MediaKind(str, Enum):
+    """What a file shows."""
+
+    VIDEO = "video"
+    IMAGE = "image"
+
+
+class Source(Settings):
+    """One imported file. Width and height are as shown, after rotation."""
+
+    id: str
+    file: str = Field(description="Path relative to the project folder, with forward slashes.")
+    original_name: str
+    kind: MediaKind
+    width: int
+    height: int
+    fps: float = Field(description="Average frames per second; 0 for an image.")
+    frames: int = Field(description="Frames that really decode; 1 for an image.")
+    duration_s: float
+    rotation: int = Field(
+        0, description="Degrees that the player turns the picture by; already applied to the size."
+    )
+    has_audio: bool = False
+    variable_frame_rate: bool = False
+    regularisation: bool = Field(False, description="Ordinary material without the trigger word.")
+    warnings: tuple[str, ...] = ()
+
+
+class Rejected(Settings):
+    """A file that was offered and cannot be used."""
+
+    name: str
+    problem: str
+    remedy: str
+
+
+class Scene(Settings):
+    """A stretch of a source: frames start_frame (included) to end_frame (excluded), counted as decoded."""
+
+    start_frame: int = Field(ge=0)
+    end_frame: int = Field(gt=0)
+    start_s: float
+    end_s: float
+    keep: bool = True
+
+    @property
+    def frames(self) -> int:
+        return self.end_frame - self.start_frame
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+
+class SourceScenes(Settings):
+    """The cut list of one source: consecutive, ordered, together covering the whole source."""
+
+    source_id: str
+    scenes: tuple[Scene, ...]
+    detector: str = Field(
+        "", description="What proposed the cuts, e.g. 'adaptive 3.0'; 'edited' after a change by hand."
+    )
+
+
+class CaptionState(str, Enum):
+    """How far a caption is."""
+
+    MISSING = "missing"
+    DRAFT = "draft"
+    WRITTEN = "written"
+
+
+class Clip(Settings):
+    """One training example. The caption does not hold the trigger word: that is added when it is used."""
+
+    id: str
+    source_id: str
+    file: str = Field(description="Path relative to the project folder, with forward slashes.")
+    kind: MediaKind
+    width: int
+    height: int
+    fps: float
+    frames: int
+    duration_s: float
+    start_frame: int = 0
+    end_frame: int = 1
+    start_s: float = 0.0
+    has_audio: bool = False
+    caption: str = ""
+    caption_state: CaptionState = CaptionState.MISSING
+    caption_source: str = Field("", description="Who wrote it: 'you', 'imported' or the name of a captioner.")
+    regularisation: bool = False
+    held_out: bool = Field(False, description="Kept out of training, for the validation loss.")
+    conformed_file: str = Field(
+        "", description="The same clip at the size, length and fps of its bucket; empty before."
+    )
+    bucket: str = Field("", description="Bucket of the conformed file as WxHxF, e.g. '768x512x49'.")
+
+    @property
+    def training_file(self) -> str:
+        """The file that training reads: the conformed one where there is one."""
+        return self.conformed_file or self.file

@@ -1,0 +1,209 @@
+"""What a worker reports, one JSON line each, and how it is read back.
+
+The worker alone writes events.jsonl; everybody may read it. The last event of a job is exactly one of Finished, Stopped or Failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, Union
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+
+from ltx_wizard.core.documents import Settings
+from ltx_wizard.core.errors import explain_os_error
+
+
+class _Event(Settings):
+    time: float = Field(default_factory=time.time, description="Seconds since 1970.")
+
+
+class Started(_Event):
+    """The worker runs. step: the optimizer step that it starts from."""
+
+    kind: Literal["started"] = "started"
+    pid: int
+    step: int = 0
+    steps: int = 0
+
+
+class Progress(_Event):
+    """How far the present stage is: done of total, e.g. clips cut or sampling steps."""
+
+    kind: Literal["progress"] = "progress"
+    stage: str
+    done: int
+    total: int
+    message: str = ""
+
+
+class StepDone(_Event):
+    """One optimizer step. Times in seconds, memory in GiB (0 without a GPU)."""
+
+    kind: Literal["step"] = "step"
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    step_s: float
+    memory_gib: float = 0.0
+
+
+class Validated(_Event):
+    """Loss on the fixed validation set: same clips, sigmas and noise every time."""
+
+    kind: Literal["validated"] = "validated"
+    step: int
+    loss: float
+
+
+class SampleReady(_Event):
+    """A sample video. file is relative to the run folder. lora: with the LoRA at this step (step 0: the base)."""
+
+    kind: Literal["sample"] = "sample"
+    step: int
+    prompt_index: int
+    prompt: str
+    seed: int
+    file: str
+
+
+class CheckpointSaved(_Event):
+    """A checkpoint that training can continue from; file is relative to the run folder."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    step: int
+    file: str
+
+
+class SettingChanged(_Event):
+    """The worker had to change a setting, and why."""
+
+    kind: Literal["setting_changed"] = "setting_changed"
+    setting: str
+    value: str
+    reason: str
+
+
+class Warned(_Event):
+    """Something that the user should know and that does not stop the job."""
+
+    kind: Literal["warned"] = "warned"
+    message: str
+
+
+class Finished(_Event):
+    """The job is done. result: what it made, by kind of job."""
+
+    kind: Literal["finished"] = "finished"
+    step: int = 0
+    result: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Stopped(_Event):
+    """The user stopped the job; it can be resumed."""
+
+    kind: Literal["stopped"] = "stopped"
+    step: int = 0
+
+
+class Failed(_Event):
+    """The job ended with an error."""
+
+    kind: Literal["failed"] = "failed"
+    problem: str
+    remedy: str
+    step: int = 0
+
+
+Event = Annotated[
+    Union[  # noqa: UP007 - a runtime expression, so that Python 3.10 and pydantic agree
+        Started,
+        Progress,
+        StepDone,
+        Validated,
+        SampleReady,
+        CheckpointSaved,
+        SettingChanged,
+        Warned,
+        Finished,
+        Stopped,
+        Failed,
+    ],
+    Field(discriminator="kind"),
+]
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+FINAL_EVENTS = (Finished, Stopped, Failed)
+
+
+class EventWriter:
+    """Appends events to a file, one flushed line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._end_torn_line()
+            self._file = path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+
+    def write(self, event: Event) -> None:
+        """Append one event. Raises NoSpace where the disk is full."""
+        try:
+            self._file.write(event.model_dump_json() + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise explain_os_error(error, self._path) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _end_torn_line(self) -> None:
+        """A worker that was killed may have left half a line: end it, so that the next event stands alone."""
+        if not self._path.exists() or self._path.stat().st_size == 0:
+            return
+        with self._path.open("rb+") as file:
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+
+
+class EventReader:
+    """Reads a growing events file; every call gives the events that are new since the last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read_new(self) -> list[Event]:
+        """Whole lines only: an incomplete last line is not an event yet."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise explain_os_error(error, self._path) from error
+        end = chunk.rfind(b"\n") + 1
+        self._offset += end
+        return list(parse_events(chunk[:end].splitlines()))
+
+
+def parse_events(lines: Iterable[bytes]) -> Iterable[Event]:
+    """Skips kinds that this version does not know, and lines that a crash tore."""
+    for line in lines:
+        try:
+            yield _EVENT.validate_json(line)
+        except ValidationError:
+            continue
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events of a file that may still grow."""
+    return EventReader(path).read_new()

@@ -1,0 +1,204 @@
+"""A project: a folder that can be copied to another machine."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+
+from pydantic import Field
+
+from ltx_wizard.core.documents import Document, Settings, read_document, write_document
+from ltx_wizard.core.errors import BadInput, NotFound
+
+PROJECT_FILE = "project.json"
+MAX_NAME_CHARACTERS = 80
+
+
+class Goal(str, Enum):
+    """What the user wants the LoRA to do."""
+
+    STYLE = "style"
+    CHARACTER = "character"
+    MOTION = "motion"
+    CONTROL = "control"
+    DETAIL = "detail"
+
+
+class TriggerPlacement(str, Enum):
+    """Where the trigger word goes when a caption is used."""
+
+    FIRST = "first"
+    LAST = "last"
+    NONE = "none"
+
+
+class SceneSettings(Settings):
+    """How a video is cut into scenes."""
+
+    detector: str = Field(
+        "adaptive",
+        pattern="^(adaptive|content)$",
+        description="How cuts are found. Adaptive copes with moving cameras; content compares neighbouring frames.",
+    )
+    adaptive_threshold: float = Field(3.0, ge=0.5, le=20, description="Lower finds more cuts.")
+    content_threshold: float = Field(27.0, ge=1, le=100, description="Lower finds more cuts.")
+    min_scene_s: float = Field(0.6, ge=0.1, le=30, description="Shortest scene, in seconds.")
+    min_clip_s: float = Field(2.0, ge=0.2, le=30, description="Scenes shorter than this are left out.")
+    max_clip_s: float = Field(8.0, ge=0.5, le=60, description="Scenes longer than this are split evenly.")
+
+
+class ProjectSettings(Document):
+    """The content of project.json."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME_CHARACTERS)
+    goal: Goal = Goal.STYLE
+    trigger_word: str = Field("", max_length=100)
+    trigger_placement: TriggerPlacement = TriggerPlacement.FIRST
+    model: str = Field(
+        "", description="Catalog id of the base model, or a folder or file; empty: not chosen yet."
+    )
+    scenes: SceneSettings = SceneSettings()
+    recipe: str = Field("", description="Name of the preset that the recipe started from.")
+    validation_prompts: tuple[str, ...] = ()
+    created: str = Field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+
+class Project:
+    """A project folder. Holds the path only: every read goes to disk, so nothing here can be stale."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def open(cls, folder: Path) -> Project:
+        """Raises NotFound if the folder is not a project, BadDocument if project.json cannot be read."""
+        project = cls(folder.expanduser().resolve())
+        if not project.settings_file.is_file():
+            raise NotFound(
+                problem=f"{folder} is not an LTX Wizard project: it has no {PROJECT_FILE}.",
+                remedy="Choose a project folder, or make a new project.",
+            )
+        project.read_settings()
+        return project
+
+    @classmethod
+    def create(cls, folder: Path, settings: ProjectSettings) -> Project:
+        """Make the folder and project.json. Raises BadInput if a project is already there."""
+        project = cls(folder.expanduser().resolve())
+        if project.settings_file.exists():
+            raise BadInput(
+                problem=f"There is already a project in {folder}.",
+                remedy="Open it, or choose another name.",
+            )
+        project.write_settings(settings)
+        return project
+
+    def read_settings(self) -> ProjectSettings:
+        return read_document(self.settings_file, ProjectSettings)
+
+    def write_settings(self, settings: ProjectSettings) -> None:
+        write_document(self.settings_file, settings)
+
+    def change_settings(self, **changes: object) -> ProjectSettings:
+        """Write the settings with some fields changed, checked as a whole. Raises BadDocument."""
+        from ltx_wizard.core.documents import validate_document  # noqa: PLC0415
+
+        merged = {**self.read_settings().model_dump(), **changes}
+        settings = validate_document(merged, ProjectSettings, PROJECT_FILE)
+        self.write_settings(settings)
+        return settings
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / PROJECT_FILE
+
+    @property
+    def sources_file(self) -> Path:
+        return self.folder / "sources.jsonl"
+
+    @property
+    def rejected_file(self) -> Path:
+        return self.folder / "rejected.jsonl"
+
+    @property
+    def scenes_file(self) -> Path:
+        return self.folder / "scenes.jsonl"
+
+    @property
+    def clips_file(self) -> Path:
+        return self.folder / "clips.jsonl"
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.folder / "recipe.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.folder / ".lock"
+
+    @property
+    def sources_folder(self) -> Path:
+        return self.folder / "sources"
+
+    @property
+    def clips_folder(self) -> Path:
+        return self.folder / "clips"
+
+    @property
+    def cache_folder(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def thumbnails_folder(self) -> Path:
+        return self.folder / "cache" / "thumbnails"
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def jobs_folder(self) -> Path:
+        """Short jobs: finding scenes, cutting, captioning, conforming, sampling."""
+        return self.folder / "jobs"
+
+    @property
+    def exports_folder(self) -> Path:
+        return self.folder / "exports"
+
+    def path(self, relative: str) -> Path:
+        """The file that a document names. Raises BadInput for a path that leads out of the project."""
+        path = (self.folder / relative).resolve()
+        if not path.is_relative_to(self.folder):
+            raise BadInput(
+                problem=f"A file of this project points outside its folder: {relative}.",
+                remedy="Import that file again.",
+            )
+        return path
+
+    def relative(self, path: Path) -> str:
+        return path.resolve().relative_to(self.folder).as_posix()
+
+
+def safe_file_stem(name: str, longest: int = 60) -> str:
+    """A name that every file system takes: letters, digits, '-', '_' and '.'; never empty."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:longest].strip("-.")
+    return cleaned or "unnamed"
+
+
+def trained_caption(caption: str, trigger_word: str, placement: TriggerPlacement) -> str:
+    """The caption as the model sees it: with the trigger word in its place, once, on one line."""
+    text = " ".join(caption.split())
+    trigger = trigger_word.strip()
+    if not trigger or placement is TriggerPlacement.NONE or has_trigger(text, trigger):
+        return text
+    if placement is TriggerPlacement.LAST:
+        return f"{text} {trigger}".strip()
+    return f"{trigger} {text}".strip()
+
+
+def has_trigger(caption: str, trigger_word: str) -> bool:
+    """Whether the trigger word stands in the caption as a word, in any case."""
+    trigger = trigger_word.strip().rstrip(".,;:!").lower()
+    return bool(trigger) and re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption.lower()) is not None

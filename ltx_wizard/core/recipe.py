@@ -1,0 +1,394 @@
+"""A recipe: every setting of a training, typed, with its range and the sentence that the app shows.
+
+A preset is a YAML file that names only what differs from these defaults.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import yaml
+from pydantic import Field, field_validator
+
+from ltx_wizard.core.documents import (
+    Document,
+    Settings,
+    read_document,
+    read_text,
+    validate_document,
+    write_document,
+)
+from ltx_wizard.core.errors import BadDocument, BadSetting, NotFound
+
+ATTENTION_MODULES = ("to_q", "to_k", "to_v", "to_out.0")
+FEED_FORWARD_MODULES = ("ff.net.0.proj", "ff.net.2")
+
+Precision = Literal["bf16", "fp16", "fp32"]
+Quantization = Literal["none", "fp8-quanto", "int8-quanto", "int4-quanto"]
+OptimizerName = Literal["adamw", "adamw8bit"]
+ScheduleName = Literal["linear", "cosine", "constant"]
+SigmaSampling = Literal["shifted_logit_normal", "stretched_logit_normal", "uniform"]
+
+
+class LoraSettings(Settings):
+    """The LoRA itself."""
+
+    rank: int = Field(
+        128,
+        ge=1,
+        le=512,
+        description="Size of the LoRA. Higher learns more detail and needs more memory and more clips.",
+    )
+    alpha: float = Field(
+        128,
+        gt=0,
+        le=1024,
+        description="Scale: the update is multiplied by alpha / rank. Keep it equal to the rank unless you know why not.",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of LoRA inputs dropped in training. Rarely needed for video."
+    )
+    target_modules: tuple[str, ...] = Field(
+        ATTENTION_MODULES,
+        min_length=1,
+        description="The layers that get a LoRA: attention only, or attention and feed-forward for stronger changes.",
+    )
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """The guide's files write the modules as one string with spaces."""
+        return tuple(value.split()) if isinstance(value, str) else value
+
+
+class OptimizerSettings(Settings):
+    """How the weights move."""
+
+    name: OptimizerName = Field(
+        "adamw", description="adamw, or adamw8bit, which keeps its state in 8 bits (NVIDIA cards only)."
+    )
+    lr: float = Field(
+        2e-4,
+        gt=0,
+        le=0.1,
+        description="Learning rate: how far one step goes. Lower with more steps is safer than higher with fewer.",
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="Memory of the direction.")
+    beta2: float = Field(0.95, ge=0, lt=1, description="Memory of the size of gradients.")
+    epsilon: float = Field(1e-8, gt=0, le=1e-2, description="Keeps the division safe.")
+    weight_decay: float = Field(0.001, ge=0, le=1, description="Pulls weights towards zero, a little.")
+    max_grad_norm: float = Field(
+        1.0, gt=0, le=100, description="Longer gradients are shortened to this length."
+    )
+
+
+class ScheduleSettings(Settings):
+    """How the learning rate changes over the run."""
+
+    name: ScheduleName = Field(
+        "linear", description="After warm-up the learning rate falls in a line, falls in a cosine, or stays."
+    )
+    warmup_steps: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="Steps in which the learning rate rises from zero: 5 to 10 % of all steps.",
+    )
+    cycles: int = Field(1, ge=1, le=20, description="How often a cosine schedule starts again.")
+
+
+class DataSettings(Settings):
+    """What a step sees."""
+
+    buckets: tuple[str, ...] = Field(
+        (),
+        description="Sizes to train at, as width x height x frames, e.g. 768x512x49. Empty: the model's own default.",
+    )
+    batch_size: int = Field(1, ge=1, le=64, description="Clips in one forward pass.")
+    gradient_accumulation_steps: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Forward passes before one step. Gives the effect of a larger batch without its memory.",
+    )
+    caption_dropout: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of clips trained with an empty caption, so that guidance keeps working.",
+    )
+    regularisation_share: float = Field(
+        0.4,
+        ge=0,
+        lt=1,
+        description="Share of draws that come from regularisation clips, where the dataset has any.",
+    )
+    first_frame_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of clips whose first frame is given, so that image-to-video works.",
+    )
+    held_out_share: float = Field(
+        0.1, ge=0, le=0.5, description="Share of clips kept out of training to measure the validation loss."
+    )
+
+    @field_validator("buckets")
+    @classmethod
+    def _bucket_shapes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for bucket in value:
+            parse_bucket(bucket)
+        return value
+
+
+class NoiseSettings(Settings):
+    """Which noise levels (sigma, 0 to 1) training visits."""
+
+    sampling: SigmaSampling = Field(
+        "stretched_logit_normal",
+        description="stretched covers all noise levels at every size; shifted_logit_normal is what the official trainer does.",
+    )
+    clamp_shift: bool = Field(
+        False,
+        description="Keep the shift within the range of the model's own schedule (official-compatible: off).",
+    )
+    uniform_share: float = Field(0.1, ge=0, le=1, description="Share of draws from all noise levels alike.")
+    high_sigma_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Extra share of draws from very noisy levels, where words decide: helps a trigger word to take hold.",
+    )
+    high_sigma_min: float = Field(0.85, ge=0, lt=1, description="Lowest sigma of those extra draws.")
+
+
+class MemorySettings(Settings):
+    """What is given up to fit on the card."""
+
+    precision: Precision = Field(
+        "bf16",
+        description="Number format of the frozen model. A computer without a GPU calculates in fp32 whatever this says.",
+    )
+    quantization: Quantization = Field(
+        "none", description="Store the frozen model in fewer bits. Saves memory, costs some speed."
+    )
+    text_encoder_8bit: bool = Field(False, description="Load the text encoder in 8 bits (NVIDIA cards only).")
+    gradient_checkpointing: bool = Field(
+        True,
+        description="Compute activations twice instead of keeping them. Saves much memory, costs about a third more time.",
+    )
+    vae_slicing: bool = Field(True, description="Encode and decode one clip at a time.")
+    vae_tiling: bool = Field(True, description="Encode and decode large pictures in tiles.")
+
+
+class CheckpointSettings(Settings):
+    """What is kept on disk."""
+
+    every: int = Field(200, ge=1, le=100_000, description="Save a checkpoint every so many steps.")
+    keep: int = Field(10, ge=1, le=1000, description="Keep the newest checkpoints, delete older ones.")
+
+
+class ValidationSettings(Settings):
+    """Sample videos and the loss on held-out clips, during training."""
+
+    prompts: tuple[str, ...] = Field(
+        (), description="What the sample videos show. Write {trigger} where the trigger word goes."
+    )
+    negative_prompt: str = Field(
+        "worst quality, inconsistent motion, blurry, jittery, distorted",
+        description="What the sample videos should not look like.",
+    )
+    every: int = Field(200, ge=1, le=100_000, description="Make sample videos every so many steps.")
+    sampling_steps: int = Field(
+        40, ge=1, le=200, description="Steps of one sample video. 40 to 50 for judging quality."
+    )
+    guidance: float = Field(
+        3.5, ge=1, le=20, description="How strongly the prompt counts. 3.0 to 3.5 for standard models."
+    )
+    width: int = Field(0, ge=0, le=4096, description="Width of sample videos; 0: as in training.")
+    height: int = Field(0, ge=0, le=4096, description="Height of sample videos; 0: as in training.")
+    frames: int = Field(0, ge=0, le=1024, description="Frames of sample videos; 0: as in training.")
+    seed: int = Field(42, ge=0, description="The same seed every time, so that only the training differs.")
+    loss_every: int = Field(
+        50, ge=1, le=100_000, description="Measure the loss on held-out clips every so many steps."
+    )
+
+
+class Recipe(Document):
+    """One way to train."""
+
+    name: str = Field("custom", min_length=1, max_length=80)
+    title: str = ""
+    for_whom: str = ""
+    model: str = Field("", description="The base model. Empty: the project's.")
+    steps: int = Field(1500, ge=1, le=200_000, description="Optimizer steps in all.")
+    seed: int = Field(42, ge=0, description="Same seed, same clips, same machine: same LoRA.")
+    lora: LoraSettings = LoraSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    data: DataSettings = DataSettings()
+    noise: NoiseSettings = NoiseSettings()
+    memory: MemorySettings = MemorySettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    validation: ValidationSettings = ValidationSettings()
+
+
+RECIPE_GROUPS: dict[str, str] = {
+    "lora": "LoRA",
+    "optimizer": "Optimizer",
+    "schedule": "Learning rate schedule",
+    "data": "Data",
+    "noise": "Noise levels",
+    "memory": "Memory",
+    "checkpoints": "Checkpoints",
+    "validation": "Samples and validation",
+}
+
+
+class Preset(Document):
+    """A preset file: for whom it is, and a recipe of which it names only what differs from the defaults."""
+
+    name: str = Field(min_length=1, max_length=80)
+    title: str
+    for_whom: str
+    level: Literal["draft", "balanced", "best"]
+    models: tuple[str, ...] = Field(min_length=1, description="Catalog ids that it is for.")
+    min_vram_gib: float = Field(ge=0, description="Smallest card that it is for; 0: works without a GPU.")
+    vram_source: str = Field(
+        description="Where the memory figure comes from: measured (card, date), or the guide's table."
+    )
+    follow_dataset: bool = Field(
+        True,
+        description="Whether rank, learning rate, steps and intervals are adapted to goal and dataset size.",
+    )
+    recipe: Recipe
+
+
+def read_preset(path: Path) -> Preset:
+    """Read one YAML preset. Raises BadDocument naming every unknown key and wrong value at once."""
+    try:
+        raw = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise BadDocument(
+            problem=f"The preset {path.name} is not valid YAML: {error}.",
+            remedy="Correct it, or remove it from the presets folder.",
+        ) from error
+    return validate_document(raw, Preset, f"The preset {path.name}")
+
+
+def read_recipe(path: Path) -> Recipe:
+    return read_document(path, Recipe)
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    write_document(path, recipe)
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """What the app needs to show one setting. key: 'lora.rank', or 'steps' at the top."""
+
+    key: str
+    group: str
+    name: str
+    kind: Literal["integer", "number", "switch", "choice", "text", "list"]
+    default: object
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+    description: str
+
+
+def recipe_settings() -> list[SettingInfo]:
+    """Every setting of a recipe, in the order in which the app shows them."""
+    infos = [
+        _setting_info("", name, field)
+        for name, field in Recipe.model_fields.items()
+        if name in ("steps", "seed")
+    ]
+    for group in RECIPE_GROUPS:
+        settings = Recipe.model_fields[group].default
+        infos += [_setting_info(group, name, field) for name, field in type(settings).model_fields.items()]
+    return infos
+
+
+def setting_value(recipe: Recipe, key: str) -> object:
+    """The value behind 'lora.rank' or 'steps'."""
+    value: object = recipe
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def with_settings(recipe: Recipe, changes: dict[str, object]) -> Recipe:
+    """A recipe with some settings changed, checked as a whole. Raises BadSetting naming all problems."""
+    raw = recipe.model_dump()
+    for key, value in changes.items():
+        *groups, name = key.split(".")
+        target = raw
+        for group in groups:
+            target = target.get(group, {})
+        if name not in target:
+            raise BadSetting(problem=f"There is no setting called {key}.", remedy="Check its spelling.")
+        target[name] = value
+    try:
+        return validate_document(raw, Recipe, "The recipe")
+    except BadDocument as error:
+        raise BadSetting(problem=error.problem, remedy="Change the value to one within its range.") from error
+
+
+def parse_bucket(text: str) -> tuple[int, int, int]:
+    """'768x512x49' -> (768, 512, 49), as width, height, frames. Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})x(\d{1,5})", text.strip().lower())
+    if not match or not all(int(part) for part in match.groups()):
+        raise ValueError(f"'{text}' is not a size like 768x512x49 (width x height x frames)")
+    width, height, frames = (int(part) for part in match.groups())
+    return width, height, frames
+
+
+def bucket_text(width: int, height: int, frames: int) -> str:
+    return f"{width}x{height}x{frames}"
+
+
+def find_preset(presets: list[Preset], name: str) -> Preset:
+    """Raises NotFound naming the presets there are."""
+    for preset in presets:
+        if preset.name == name:
+            return preset
+    known = ", ".join(preset.name for preset in presets)
+    raise NotFound(problem=f"There is no preset called {name}.", remedy=f"Choose one of: {known}.")
+
+
+def _setting_info(group: str, name: str, field: object) -> SettingInfo:
+    annotation = getattr(field, "annotation", None)
+    bounds = {type(item).__name__.lower(): item for item in getattr(field, "metadata", ())}
+    minimum = next((float(getattr(bounds[key], key)) for key in ("ge", "gt") if key in bounds), None)
+    maximum = next((float(getattr(bounds[key], key)) for key in ("le", "lt") if key in bounds), None)
+    choices = tuple(str(item) for item in get_args(annotation)) if annotation not in (tuple,) else ()
+    kind: Literal["integer", "number", "switch", "choice", "text", "list"]
+    if annotation is bool:
+        kind, choices = "switch", ()
+    elif annotation is int:
+        kind, choices = "integer", ()
+    elif annotation is float:
+        kind, choices = "number", ()
+    elif annotation is str:
+        kind, choices = "text", ()
+    elif str(annotation).startswith("tuple"):
+        kind, choices = "list", ()
+    else:
+        kind = "choice"
+    return SettingInfo(
+        key=f"{group}.{name}" if group else name,
+        group=group,
+        name=name,
+        kind=kind,
+        default=getattr(field, "default", None),
+        minimum=minimum,
+        maximum=maximum,
+        choices=choices,
+        description=str(getattr(field, "description", "") or ""),
+    )

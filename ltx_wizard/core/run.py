@@ -1,0 +1,330 @@
+"""A job folder: what a worker is told, what it reports, and what that amounts to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal, Union
+
+from pydantic import Field, JsonValue
+
+from ltx_wizard.core.documents import Document, Settings, read_document, write_document
+from ltx_wizard.core.errors import NotFound
+from ltx_wizard.core.events import (
+    CheckpointSaved,
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    SampleReady,
+    SettingChanged,
+    Started,
+    StepDone,
+    Stopped,
+    Validated,
+    Warned,
+    read_events,
+)
+from ltx_wizard.core.project import safe_file_stem
+from ltx_wizard.core.recipe import Recipe
+
+JOB_FILE = "job.json"
+
+
+class FindScenesJob(Settings):
+    """Propose cuts for these sources (all videos if empty), with the project's scene settings."""
+
+    kind: Literal["find_scenes"] = "find_scenes"
+    source_ids: tuple[str, ...] = ()
+
+
+class CutJob(Settings):
+    """Cut the kept scenes into clips. Clips that exist already are left alone."""
+
+    kind: Literal["cut"] = "cut"
+
+
+class CaptionJob(Settings):
+    """Write captions. clip_ids empty: all clips. overwrite: also those that have one."""
+
+    kind: Literal["caption"] = "caption"
+    captioner: str = "motion"
+    clip_ids: tuple[str, ...] = ()
+    overwrite: bool = False
+
+
+class ConformJob(Settings):
+    """Write each clip at the size, length and frame rate of its bucket."""
+
+    kind: Literal["conform"] = "conform"
+    buckets: tuple[str, ...]
+    fps: float
+
+
+class TrainJob(Settings):
+    """Train the recipe on the project's dataset."""
+
+    kind: Literal["train"] = "train"
+    recipe: Recipe
+    dataset_fingerprint: str
+
+
+class SampleJob(Settings):
+    """Make sample videos with a LoRA file (empty: the base model)."""
+
+    kind: Literal["sample"] = "sample"
+    model: str
+    lora_file: str = ""
+    strength: float = Field(1.0, ge=-4, le=4)
+    prompts: tuple[str, ...]
+    seed: int = 42
+    width: int
+    height: int
+    frames: int
+    fps: float
+    sampling_steps: int
+    guidance: float
+    negative_prompt: str = ""
+
+
+class ExportJob(Settings):
+    """Write LoRA files from a checkpoint of a run and verify them against the model."""
+
+    kind: Literal["export"] = "export"
+    run: str = Field(description="Name of the run folder.")
+    step: int
+    strength: float = Field(
+        1.0,
+        gt=0,
+        le=4,
+        description="Folded into the file, so that 1.0 in the other program is this strength.",
+    )
+    name: str
+
+
+JobSettings = Annotated[
+    Union[FindScenesJob, CutJob, CaptionJob, ConformJob, TrainJob, SampleJob, ExportJob],  # noqa: UP007
+    Field(discriminator="kind"),
+]
+
+
+class Job(Document):
+    """The content of job.json: written once, before the start."""
+
+    settings: JobSettings
+    created: float
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class WorkerIdentity(Settings):
+    """The content of worker.json: which process runs this job, so that a reused pid is not taken for it."""
+
+    pid: int
+    process_start_time: float
+    host: str
+
+
+class JobFolder:
+    """The folder of one job or run: the whole interface between the app and its worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, parent: Path, name: str, job: Job) -> JobFolder:
+        """Make the next numbered folder, e.g. runs/0003-balanced, and write job.json."""
+        parent.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((_number(path) for path in parent.iterdir()), default=0)
+        while True:
+            folder = cls(parent / f"{number:04d}-{safe_file_stem(name, 40)}")
+            try:
+                folder.folder.mkdir()
+            except FileExistsError:
+                number += 1
+                continue
+            write_document(folder.job_file, job)
+            return folder
+
+    @classmethod
+    def open(cls, folder: Path) -> JobFolder:
+        opened = cls(folder)
+        if not opened.job_file.is_file():
+            raise NotFound(problem=f"There is no job in {folder}.", remedy="Choose a run of this project.")
+        return opened
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def job_file(self) -> Path:
+        return self.folder / JOB_FILE
+
+    @property
+    def worker_file(self) -> Path:
+        return self.folder / "worker.json"
+
+    @property
+    def events_file(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def stop_file(self) -> Path:
+        return self.folder / "stop"
+
+    @property
+    def pause_file(self) -> Path:
+        return self.folder / "pause"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "worker.log"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def samples_folder(self) -> Path:
+        return self.folder / "samples"
+
+    @property
+    def lora_folder(self) -> Path:
+        return self.folder / "lora"
+
+    def read_job(self) -> Job:
+        return read_document(self.job_file, Job)
+
+    def status(self) -> JobStatus:
+        """Everything that the events so far amount to."""
+        return fold(read_events(self.events_file))
+
+
+def list_job_folders(parent: Path) -> list[JobFolder]:
+    """All jobs under a folder, oldest first."""
+    if not parent.is_dir():
+        return []
+    return [JobFolder(path) for path in sorted(parent.iterdir()) if (path / JOB_FILE).is_file()]
+
+
+class JobState(str, Enum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A fold over events. Lists are in the order in which things happened."""
+
+    state: JobState = JobState.WAITING
+    step: int = 0
+    steps: int = 0
+    started_at: float = 0.0
+    updated_at: float = 0.0
+    progress: Progress | None = None
+    losses: tuple[StepDone, ...] = ()
+    validations: tuple[Validated, ...] = ()
+    samples: tuple[SampleReady, ...] = ()
+    checkpoints: tuple[CheckpointSaved, ...] = ()
+    changes: tuple[SettingChanged, ...] = ()
+    warnings: tuple[str, ...] = ()
+    result: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    problem: str = ""
+    remedy: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in (JobState.FINISHED, JobState.STOPPED, JobState.FAILED)
+
+
+def fold(events: Iterable[Event], start: JobStatus | None = None) -> JobStatus:
+    """Pure: the same events always give the same status. A resumed job drops what came after its starting step."""
+    builder = _Builder(start or JobStatus())
+    for event in events:
+        builder.add(event)
+    return builder.status()
+
+
+class _Builder:
+    """Collects in lists, because appending to a tuple for each of thousands of steps is quadratic."""
+
+    def __init__(self, start: JobStatus) -> None:
+        self._last = start
+        self._losses = list(start.losses)
+        self._validations = list(start.validations)
+        self._samples = list(start.samples)
+        self._checkpoints = list(start.checkpoints)
+
+    def add(self, event: Event) -> None:
+        self._last = replace(self._last, updated_at=event.time)
+        if isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, StepDone):
+            self._losses.append(event)
+            self._last = replace(self._last, step=event.step, steps=event.steps, progress=None)
+        elif isinstance(event, Progress):
+            self._last = replace(self._last, progress=event)
+        elif isinstance(event, Validated):
+            self._validations.append(event)
+        elif isinstance(event, SampleReady):
+            self._samples.append(event)
+        elif isinstance(event, CheckpointSaved):
+            self._checkpoints.append(event)
+        elif isinstance(event, SettingChanged):
+            self._last = replace(self._last, changes=(*self._last.changes, event))
+        elif isinstance(event, Warned):
+            self._last = replace(self._last, warnings=(*self._last.warnings, event.message))
+        else:
+            self._end(event)
+
+    def status(self) -> JobStatus:
+        return replace(
+            self._last,
+            losses=tuple(self._losses),
+            validations=tuple(self._validations),
+            samples=tuple(self._samples),
+            checkpoints=tuple(self._checkpoints),
+        )
+
+    def _start(self, event: Started) -> None:
+        self._losses = [item for item in self._losses if item.step <= event.step]
+        self._validations = [item for item in self._validations if item.step <= event.step]
+        self._samples = [item for item in self._samples if item.step <= event.step]
+        self._checkpoints = [item for item in self._checkpoints if item.step <= event.step]
+        self._last = replace(
+            self._last,
+            state=JobState.RUNNING,
+            step=event.step,
+            steps=event.steps or self._last.steps,
+            started_at=event.time,
+            progress=None,
+            problem="",
+            remedy="",
+        )
+
+    def _end(self, event: Finished | Stopped | Failed) -> None:
+        step = (
+            max(event.step, self._last.step) if isinstance(event, Failed) else event.step or self._last.step
+        )
+        self._last = replace(self._last, step=step, progress=None)
+        if isinstance(event, Finished):
+            self._last = replace(self._last, state=JobState.FINISHED, result=event.result)
+        elif isinstance(event, Stopped):
+            self._last = replace(self._last, state=JobState.STOPPED)
+        else:
+            self._last = replace(
+                self._last, state=JobState.FAILED, problem=event.problem, remedy=event.remedy
+            )
+
+
+def _number(path: Path) -> int:
+    match = re.match(r"(\d+)-", path.name)
+    return int(match.group(1)) if match else 0

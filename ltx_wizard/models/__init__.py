@@ -1,0 +1,1 @@
+"""The base models: what they are, where they are, how they are loaded."""
