@@ -33,11 +33,11 @@ class Source(Settings):
     frames: int = Field(description="Frames that really decode; 1 for an image.")
     duration_s: float
     rotation: int = Field(
-        0, description="Degrees that the player turns the picture by; already applied to the size."
+        default=0, description="Degrees that the player turns the picture by; already applied to the size."
     )
     has_audio: bool = False
     variable_frame_rate: bool = False
-    regularisation: bool = Field(False, description="Ordinary material without the trigger word.")
+    regularisation: bool = Field(default=False, description="Ordinary material without the trigger word.")
     warnings: tuple[str, ...] = ()
 
 
@@ -73,7 +73,8 @@ class SourceScenes(Settings):
     source_id: str
     scenes: tuple[Scene, ...]
     detector: str = Field(
-        "", description="What proposed the cuts, e.g. 'adaptive 3.0'; 'edited' after a change by hand."
+        default="",
+        description="What proposed the cuts, e.g. 'adaptive 3.0'; 'edited' after a change by hand.",
     )
 
 
@@ -103,13 +104,15 @@ class Clip(Settings):
     has_audio: bool = False
     caption: str = ""
     caption_state: CaptionState = CaptionState.MISSING
-    caption_source: str = Field("", description="Who wrote it: 'you', 'imported' or the name of a captioner.")
-    regularisation: bool = False
-    held_out: bool = Field(False, description="Kept out of training, for the validation loss.")
-    conformed_file: str = Field(
-        "", description="The same clip at the size, length and fps of its bucket; empty before."
+    caption_source: str = Field(
+        default="", description="Who wrote it: 'you', 'imported' or the name of a captioner."
     )
-    bucket: str = Field("", description="Bucket of the conformed file as WxHxF, e.g. '768x512x49'.")
+    regularisation: bool = False
+    held_out: bool = Field(default=False, description="Kept out of training, for the validation loss.")
+    conformed_file: str = Field(
+        default="", description="The same clip at the size, length and fps of its bucket; empty before."
+    )
+    bucket: str = Field(default="", description="Bucket of the conformed file as WxHxF, e.g. '768x512x49'.")
 
     @property
     def training_file(self) -> str:

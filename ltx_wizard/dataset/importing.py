@@ -1,0 +1,285 @@
+"""Bringing files into a project: each whole or not at all, the broken ones listed with the reason."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Rejected, Source
+from ltx_wizard.core.documents import Settings, read_text, write_text_atomically
+from ltx_wizard.core.errors import BadDocument, NoSpace, NotFound, WizardError, explain_os_error
+from ltx_wizard.core.project import Project, safe_file_stem
+from ltx_wizard.core.report import Report, SilentReport, progress
+from ltx_wizard.dataset.dataset import add_rejected, add_source, caption_changes, captions_file, read_sources
+from ltx_wizard.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaFacts, probe
+
+IMPORTED_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+IMPORTED_SOURCE = "imported"
+"""The caption source of captions that came with the files."""
+
+_TIMED_CAPTIONS_SUFFIX = ".captions.json"
+_TEXT_SUFFIX = ".txt"
+_HASHED_BYTES = 1 << 20
+_LONGEST_SOURCE_STEM = 40
+
+
+class TimedCaption(Settings):
+    """What happens between two times of a video."""
+
+    model_config = Settings.model_config | {"extra": "ignore"}
+
+    start_s: float = Field(ge=0)
+    end_s: float = Field(gt=0)
+    caption: str
+
+
+_TIMED_CAPTIONS: TypeAdapter[list[TimedCaption]] = TypeAdapter(list[TimedCaption])
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did. skipped_duplicates: names of files whose content is in the project already."""
+
+    added: list[Source] = field(default_factory=list[Source])
+    rejected: list[Rejected] = field(default_factory=list[Rejected])
+    skipped_duplicates: list[str] = field(default_factory=list[str])
+
+
+def media_files_in(folder: Path) -> list[Path]:
+    """The videos and images directly in a folder, by name. Raises NotFound or NoPermission."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_file()]
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    found = sorted(name for name in names if _is_media_name(name))
+    if not found:
+        raise NotFound(
+            problem=f"There is no video or image in {folder}.",
+            remedy=f"Choose a folder with files named {', '.join(IMPORTED_SUFFIXES)}.",
+        )
+    return [folder / name for name in found]
+
+
+def import_files(
+    project: Project, paths: Sequence[Path], regularisation: bool = False, report: Report | None = None
+) -> ImportReport:
+    """Bring files into the project. A broken file goes to the rejected list and the rest go on.
+
+    Captions beside a file come along: 'name.txt' for the whole file, 'name.captions.json' by time. An image
+    becomes a clip at once. Raises NoSpace, and Cancelled from the report; files imported before that stay.
+    """
+    report = report or SilentReport()
+    sidecars = {path.name.lower(): path for path in paths if _is_sidecar(path)}
+    media = [path for path in paths if not _is_sidecar(path)]
+    result = ImportReport()
+    for index, path in enumerate(media):
+        progress(report, "Importing", index, len(media), path.name)
+        try:
+            source = _import_file(project, path, regularisation, sidecars)
+        except NoSpace:
+            add_rejected(project, result.rejected)
+            raise
+        except WizardError as error:
+            result.rejected.append(
+                Rejected(name=_shown_name(path), problem=error.problem, remedy=error.remedy)
+            )
+            continue
+        if source is None:
+            result.skipped_duplicates.append(_shown_name(path))
+        else:
+            result.added.append(source)
+    add_rejected(project, result.rejected)
+    progress(report, "Importing", len(media), len(media))
+    return result
+
+
+def caption_for(project: Project, source_id: str, start_s: float, end_s: float) -> str:
+    """The imported caption of a stretch of a source: the one that covers most of it, at least half."""
+    length = max(end_s - start_s, 1e-9)
+    best, best_share = "", 0.5
+    for timed in _timed_captions(project, source_id):
+        share = (min(end_s, timed.end_s) - max(start_s, timed.start_s)) / length
+        if share >= best_share - 1e-6:
+            best, best_share = timed.caption, max(share, best_share)
+    return " ".join(best.split()) or whole_caption(project, source_id)
+
+
+def whole_caption(project: Project, source_id: str) -> str:
+    """The imported caption of a whole source; empty where none came with it."""
+    try:
+        return " ".join(read_text(project.sources_folder / f"{source_id}{_TEXT_SUFFIX}").split())
+    except WizardError:
+        return ""
+
+
+def _import_file(
+    project: Project, path: Path, regularisation: bool, sidecars: dict[str, Path]
+) -> Source | None:
+    """One file; None where its content is in the project already."""
+    path = path.expanduser()
+    facts = probe(path)
+    source_id = _source_id(path)
+    if any(source.id.rsplit("-", 1)[-1] == source_id.rsplit("-", 1)[-1] for source in read_sources(project)):
+        return None
+    placed = project.sources_folder / f"{source_id}{_suffix(path, facts)}"
+    _place(path, placed)
+    warnings = [*facts.warnings, *_import_sidecars(project, path, source_id, sidecars)]
+    if facts.variable_frame_rate:
+        warnings.append("Variable frame rate: clips keep their timing and are evened out for training.")
+    source = Source(
+        id=source_id,
+        file=project.relative(placed),
+        original_name=_shown_name(path),
+        kind=facts.kind,
+        width=facts.width,
+        height=facts.height,
+        fps=facts.fps,
+        frames=facts.frames,
+        duration_s=facts.duration_s,
+        rotation=facts.rotation,
+        has_audio=facts.has_audio,
+        variable_frame_rate=facts.variable_frame_rate,
+        regularisation=regularisation,
+        warnings=tuple(warnings),
+    )
+    try:
+        add_source(project, source, _image_clip(project, source))
+    except WizardError:
+        placed.unlink(missing_ok=True)
+        raise
+    return source
+
+
+def _image_clip(project: Project, source: Source) -> Clip | None:
+    if source.kind is not MediaKind.IMAGE:
+        return None
+    caption = caption_changes(whole_caption(project, source.id), CaptionState.WRITTEN, IMPORTED_SOURCE)
+    clip = Clip(
+        id=source.id,
+        source_id=source.id,
+        file=source.file,
+        kind=MediaKind.IMAGE,
+        width=source.width,
+        height=source.height,
+        fps=0.0,
+        frames=1,
+        duration_s=0.0,
+        regularisation=source.regularisation,
+    )
+    return clip.model_copy(update=caption)
+
+
+def _source_id(path: Path) -> str:
+    """A readable name and a hash of the content: the same content always has the same hash."""
+    return f"{safe_file_stem(path.stem, _LONGEST_SOURCE_STEM)}-{content_hash(path)}"
+
+
+def content_hash(path: Path) -> str:
+    """Ten hex digits over the size and the first and last MiB: enough to know a file again, and fast."""
+    try:
+        size = path.stat().st_size
+        digest = hashlib.sha256(str(size).encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_HASHED_BYTES))
+            file.seek(max(0, size - _HASHED_BYTES))
+            digest.update(file.read(_HASHED_BYTES))
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return digest.hexdigest()[:10]
+
+
+def _suffix(path: Path, facts: MediaFacts) -> str:
+    """The suffix by content where the name lies: browsers go by it."""
+    suffix = path.suffix.lower()
+    expected = IMAGE_SUFFIXES if facts.kind is MediaKind.IMAGE else VIDEO_SUFFIXES
+    if suffix in expected or (facts.codec == "gif" and suffix == ".gif"):
+        return suffix
+    return f".{facts.codec}" if facts.kind is MediaKind.IMAGE else ".mp4"
+
+
+def _place(path: Path, placed: Path) -> None:
+    """Hard link, which takes no space, or copy. Afterwards the file is there whole, or not at all."""
+    temporary = placed.with_name(f".{placed.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        placed.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path.resolve(), temporary)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            shutil.copyfile(path, temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        temporary.replace(placed)
+    except OSError as error:
+        if placed.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+        raise explain_os_error(error, placed.parent) from error
+
+
+def _import_sidecars(project: Project, path: Path, source_id: str, given: dict[str, Path]) -> list[str]:
+    """Copy captions that lie beside the file. A broken one is a warning."""
+    warnings: list[str] = []
+    for suffix, target in (
+        (_TEXT_SUFFIX, project.sources_folder / f"{source_id}{_TEXT_SUFFIX}"),
+        (_TIMED_CAPTIONS_SUFFIX, captions_file(project, source_id)),
+    ):
+        sidecar = given.get(f"{path.stem}{suffix}".lower(), path.with_name(f"{path.stem}{suffix}"))
+        try:
+            if not sidecar.is_file():
+                continue
+            text = read_text(sidecar)
+            if suffix == _TIMED_CAPTIONS_SUFFIX:
+                _parse_timed_captions(text, sidecar.name)
+        except OSError:
+            continue
+        except NoSpace:
+            raise
+        except WizardError as error:
+            warnings.append(f"Its captions were not used: {error.problem}")
+            continue
+        write_text_atomically(target, text)
+    return warnings
+
+
+def _timed_captions(project: Project, source_id: str) -> list[TimedCaption]:
+    file = captions_file(project, source_id)
+    try:
+        return _parse_timed_captions(read_text(file), file.name)
+    except WizardError:
+        return []
+
+
+def _parse_timed_captions(text: str, name: str) -> list[TimedCaption]:
+    try:
+        return _TIMED_CAPTIONS.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BadDocument(
+            problem=f"{name} is not a list of start_s, end_s and caption ({where}: {first['msg']}).",
+            remedy="Correct it and import the video again, or write the captions in the app.",
+        ) from error
+
+
+def _is_sidecar(path: Path) -> bool:
+    name = path.name.lower()
+    return name.endswith((_TEXT_SUFFIX, _TIMED_CAPTIONS_SUFFIX))
+
+
+def _is_media_name(name: str) -> bool:
+    return name.lower().endswith(IMPORTED_SUFFIXES) and not name.startswith(".")
+
+
+def _shown_name(path: Path) -> str:
+    """A name that can be written as UTF-8, whatever bytes the disk holds."""
+    return path.name.encode("utf-8", "replace").decode("utf-8") or str(path)
