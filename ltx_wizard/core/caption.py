@@ -46,8 +46,8 @@ class Lint:
 def clean_caption(text: str) -> str:
     """One tidy paragraph out of a model's answer.
 
-    Thoughts, code fences, openers such as 'The video shows' and line breaks go; it ends with a whole sentence,
-    after at most MAX_WORDS words.
+    Thoughts, code fences, openers such as 'The video shows' and line breaks go. It ends with a whole
+    sentence, after at most MAX_WORDS words.
     """
     text = _FENCE.sub("", _THOUGHT.sub("", text).strip()).strip()
     text = flatten(text).strip(" \"'“”")

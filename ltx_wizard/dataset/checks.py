@@ -1,8 +1,8 @@
 """Checks: what stands between this dataset and a good LoRA, and what to do about it.
 
 A check is one function that takes a Dataset and gives one finding, and one line in CHECKS. Grids, rates and
-lengths come from the model's spec; what belongs to the craft is named here, with its source: "the guide" is the
-LTX LoRA training guide that this project follows.
+lengths come from the model's spec; what belongs to the craft is named here, with its source: "the guide" is
+the LTX LoRA training guide that this project follows.
 """
 
 from __future__ import annotations
