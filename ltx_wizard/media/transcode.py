@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -93,7 +93,7 @@ def write_video(frames: Frame | Iterable[Frame], path: Path, fps: float, sound: 
 
 def cut_clips(
     source: Path, cuts: Sequence[Cut], is_stopped: Callable[[], bool] = lambda: False
-) -> Iterator[WrittenClip]:
+) -> Generator[WrittenClip, None, None]:
     """Cut clips in one pass over the source, exact to the frame, with their sound.
 
     Gives each clip as soon as it is on disk. Uneven frame times are kept. Once is_stopped, it ends and drops

