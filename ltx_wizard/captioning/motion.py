@@ -518,7 +518,7 @@ def _light_words(pictures: Sequence[Frame]) -> tuple[str, ...]:
     chroma = float(np.hypot(red_green, yellow_blue).mean())
     if chroma < 3.0:
         words.append("black and white")
-    elif float(yellow_blue.mean()) > 9:
+    elif float(yellow_blue.mean()) > 9 and float(red_green.mean()) > -3:  # grass is yellow, too, but green
         words.append("warm")
     elif float(yellow_blue.mean()) < -7:
         words.append("cool")

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from ltx_wizard.captioning.motion import MotionFacts, draft_caption, facts_sentence, measure_motion
+from ltx_wizard.core.caption import has_slots, lint
+from ltx_wizard.core.clip import MediaKind
+from ltx_wizard.core.errors import BadMediaFile
+from ltx_wizard.media.video import read_frames
+
+FPS = 25
+LENGTH = 50
+SIZE = (480, 270)
+
+
+@pytest.fixture(scope="session")
+def stills(real_videos: Path) -> dict[str, np.ndarray]:
+    """One picture out of each real video, 1280 wide, to move a camera over."""
+    bikes = next(read_frames(real_videos / "bikes.mp4", 40, 41))
+    return {
+        "bigbuckbunny": next(read_frames(real_videos / "bigbuckbunny.mp4", 0, 1)),
+        "bikes": np.asarray(cv2.resize(bikes, (1280, 544)), dtype=np.uint8),
+    }
+
+
+def filmed(still: np.ndarray, x: np.ndarray, y: np.ndarray, zoom: np.ndarray, roll: np.ndarray) -> np.ndarray:
+    """A camera over a picture: x, y in pixels from its centre, zoom as a factor, roll in degrees."""
+    height, width = still.shape[:2]
+    frames = []
+    for index in range(len(x)):
+        centre = (width / 2 + x[index] - x.mean(), height / 2 + y[index] - y.mean())
+        matrix = cv2.getRotationMatrix2D(centre, roll[index], zoom[index])
+        matrix[0, 2] += SIZE[0] / 2 - centre[0]
+        matrix[1, 2] += SIZE[1] / 2 - centre[1]
+        frames.append(cv2.warpAffine(still, matrix, SIZE, borderMode=cv2.BORDER_REFLECT))
+    return np.stack(frames)
+
+
+def camera_moves() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    seconds = np.arange(LENGTH) / FPS
+    none, one = np.zeros(LENGTH), np.full(LENGTH, 0.75)
+    shake = np.random.default_rng(1).normal(0, 3, (2, LENGTH))
+    return {
+        "static": (none, none, one, none),
+        "pans right": (60 * seconds, none, one, none),
+        "pans left": (-60 * seconds, none, one, none),
+        "tilts down": (none, 40 * seconds, one, none),
+        "tilts up": (none, -40 * seconds, one, none),
+        "zooms in": (none, none, 0.75 * 1.1**seconds, none),
+        "zooms out": (none, none, 0.9**seconds, none),
+        "handheld": (shake[0], shake[1], one, none),
+        "rolls counter-clockwise": (none, none, one, -6 * seconds),
+        "pans right+zooms in": (50 * seconds, none, 0.75 * 1.1**seconds, none),
+    }
+
+
+@pytest.mark.parametrize("picture", ["bigbuckbunny", "bikes"])
+@pytest.mark.parametrize("move", list(camera_moves()))
+def test_camera_moves_over_real_pictures_are_named(
+    make_video: Callable, stills: dict[str, np.ndarray], move: str, picture: str
+) -> None:
+    frames = filmed(stills[picture], *camera_moves()[move])
+    facts = measure_motion(make_video(frames=frames, fps=FPS))
+    assert set(facts.camera) == set(move.split("+"))
+    assert facts.camera_sure
+    assert facts.cuts_s == ()
+
+
+@pytest.mark.parametrize(
+    ("step", "direction"),
+    [((4, 0), "to the right"), ((-4, 0), "to the left"), ((0, 2), "downwards"), ((0, -2), "upwards")],
+)
+def test_a_subject_before_a_still_camera_is_told_from_the_camera(
+    make_video: Callable, stills: dict[str, np.ndarray], step: tuple[int, int], direction: str
+) -> None:
+    ground = cv2.resize(stills["bikes"][:, 200:1160], SIZE)
+    subject = cv2.resize(stills["bigbuckbunny"][150:600, 100:400], (100, 120))
+    frames = []
+    for index in range(40):
+        left, top = 190 + step[0] * (index - 20), 75 + step[1] * (index - 20)
+        picture = ground.copy()
+        picture[top : top + 120, left : left + 100] = subject
+        frames.append(picture)
+    facts = measure_motion(make_video(frames=np.stack(frames), fps=FPS))
+    assert facts.camera == ("static",)
+    assert facts.subject_moves
+    assert facts.subject_direction == direction
+
+
+@pytest.mark.parametrize(("dx", "dy", "direction"), [(5, 0, "to the right"), (0, -4, "upwards")])
+def test_a_flat_shape_on_a_flat_ground_is_not_taken_for_the_camera(
+    make_video: Callable, dx: int, dy: int, direction: str
+) -> None:
+    frames = np.full((24, 192, 192, 3), (200, 205, 190), np.uint8)
+    for index, frame in enumerate(frames):
+        cv2.circle(frame, (96 + dx * (index - 12), 96 + dy * (index - 12)), 26, (220, 40, 40), -1)
+    facts = measure_motion(make_video(frames=frames, fps=8))
+    assert facts.camera == ("static",)
+    assert facts.subject_direction == direction
+
+
+def test_the_real_bunny_moves_before_a_still_camera(real_videos: Path) -> None:
+    facts = measure_motion(real_videos / "bigbuckbunny.mp4")
+    assert facts.camera == ("static",)
+    assert facts.subject_moves
+    assert facts.subject_place == "left part"
+    assert facts.cuts_s == ()
+
+
+def test_cuts_left_inside_are_found(real_videos: Path) -> None:
+    facts = measure_motion(real_videos / "bikes.mp4")
+    assert facts.cuts_s == pytest.approx([frame / 25 for frame in (30, 76, 137, 187, 242)], abs=0.09)
+
+
+def test_light_is_named(make_video: Callable, stills: dict[str, np.ndarray]) -> None:
+    still = np.asarray(cv2.resize(stills["bigbuckbunny"], SIZE), dtype=np.uint8)
+
+    def measured(picture: np.ndarray) -> MotionFacts:
+        return measure_motion(make_video(frames=np.stack([picture] * 20), fps=FPS))
+
+    assert "dark" in measured((still * 0.2).astype(np.uint8)).light
+    grey = cv2.cvtColor(cv2.cvtColor(still, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    assert "black and white" in measured(grey).light
+    street = np.asarray(cv2.resize(stills["bikes"], SIZE), dtype=np.uint8)
+    assert "cool" in measured((street * (0.5, 0.7, 1.0)).astype(np.uint8)).light
+    assert "warm" in measured((street * (1.0, 0.8, 0.5)).astype(np.uint8)).light
+    assert "warm" not in measured(still).light  # a green meadow is not warm light
+    barred = still.copy()
+    barred[:30] = barred[-30:] = 0
+    assert measured(barred).bars == pytest.approx(60 / 270, abs=0.02)
+
+
+def test_a_change_of_light_is_named_and_hides_the_subject(
+    make_video: Callable, stills: dict[str, np.ndarray]
+) -> None:
+    still = cv2.resize(stills["bigbuckbunny"], SIZE)
+    frames = np.stack([(still * (0.3 + 0.014 * index)).clip(0, 255) for index in range(50)]).astype(np.uint8)
+    facts = measure_motion(make_video(frames=frames, fps=FPS))
+    assert facts.light_change == "grows brighter"
+    assert not facts.subject_moves
+    assert "grows brighter" in draft_caption(facts)
+    assert "still" not in draft_caption(facts).split("camera")[0]
+
+
+def test_an_image_has_light_and_no_motion(tmp_path: Path, stills: dict[str, np.ndarray]) -> None:
+    path = tmp_path / "i.png"
+    Image.fromarray(stills["bigbuckbunny"]).save(path)
+    facts = measure_motion(path)
+    assert facts.kind is MediaKind.IMAGE
+    assert draft_caption(facts).startswith("[subject] in [setting].")
+    assert "camera" not in draft_caption(facts)
+
+
+def test_a_broken_clip_says_so(tmp_path: Path) -> None:
+    (tmp_path / "c.mp4").touch()
+    with pytest.raises(BadMediaFile):
+        measure_motion(tmp_path / "c.mp4")
+
+
+def test_a_portrait_clip_is_measured(make_video: Callable, numbered: Callable) -> None:
+    assert measure_motion(make_video(frames=numbered(20, width=64, height=256))).kind is MediaKind.VIDEO
+
+
+def facts(**changes: object) -> MotionFacts:
+    values: dict[str, object] = {
+        "kind": MediaKind.VIDEO,
+        "duration_s": 3.0,
+        "camera": ("pans left",),
+        "camera_speed": "slowly",
+        "camera_sure": True,
+        "subject_share": 0.05,
+        "subject_direction": "to the right",
+        "subject_speed": 0.3,
+        "light": ("dim", "warm"),
+    }
+    return MotionFacts(**{**values, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_draft_reads_in_the_order_of_the_guide() -> None:
+    assert draft_caption(facts()) == (
+        "[subject] moves quickly to the right in [setting]. The camera slowly pans left. "
+        "The light is dim and warm."
+    )
+
+
+def test_an_unsure_camera_stays_out_of_the_draft_and_of_the_facts() -> None:
+    assert "camera" not in draft_caption(facts(camera_sure=False))
+    assert "camera" not in facts_sentence(facts(camera_sure=False))
+
+
+def test_drafts_are_marked_as_drafts_by_their_slots() -> None:
+    for draft in (draft_caption(facts()), draft_caption(facts(subject_share=0.0, camera=("static",)))):
+        assert has_slots(draft)
+        assert {item.rule for item in lint(draft)} == {"slots"}
+
+
+def test_facts_for_a_vision_model_are_one_line() -> None:
+    assert facts_sentence(facts(cuts_s=(1.0,))) == (
+        "Measured: camera pans left, something moves to the right, 1 cut inside, 3.0 s long."
+    )
