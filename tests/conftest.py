@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,26 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project.create(tmp_path / "project", ProjectSettings.model_validate({"name": "Test"}))
+
+
+@pytest.fixture
+def without_rights() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which file modes count: root ignores them, so it acts as nobody meanwhile."""
+    if os.name == "nt":
+        pytest.skip("file modes are another matter on Windows")
+    return _as_nobody
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(0)
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,13 @@ def flatten(text: str) -> str:
     return " ".join(kept.split())
 
 
+def storable(text: str) -> str:
+    """Halves of characters, as broken file names and clipped emoji hold them, become '?': UTF-8 has no room
+    for them.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def whole_sentences(text: str, max_words: int = MAX_WORDS) -> str:
     """At most max_words words, cut after a sentence; a single longer sentence is cut after a word."""
     words = text.split()

@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import CaptionState, Clip, Rejected, Source, SourceScenes
 from ltx_wizard.core.documents import read_lines, write_lines
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, explain_os_error
@@ -150,7 +151,7 @@ def caption_changes(text: str, state: CaptionState, source: str) -> dict[str, ob
     """The fields of a clip that a new caption changes."""
     if not text.strip():
         return {"caption": "", "caption_state": CaptionState.MISSING, "caption_source": ""}
-    return {"caption": text, "caption_state": state, "caption_source": source}
+    return {"caption": storable(text), "caption_state": state, "caption_source": source}
 
 
 def replace_in_captions(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Rejected, Source
 from ltx_wizard.core.documents import Settings, read_text, write_text_atomically
 from ltx_wizard.core.errors import BadDocument, NoSpace, NotFound, WizardError, explain_os_error
@@ -82,16 +83,14 @@ def import_files(
     media = [path for path in paths if not _is_sidecar(path)]
     result = ImportReport()
     for index, path in enumerate(media):
-        progress(report, "Importing", index, len(media), path.name)
+        progress(report, "Importing", index, len(media), _shown_name(path))
         try:
             source = _import_file(project, path, regularisation, sidecars)
         except NoSpace:
             add_rejected(project, result.rejected)
             raise
         except WizardError as error:
-            result.rejected.append(
-                Rejected(name=_shown_name(path), problem=error.problem, remedy=error.remedy)
-            )
+            result.rejected.append(_rejected(path, error))
             continue
         if source is None:
             result.skipped_duplicates.append(_shown_name(path))
@@ -245,7 +244,7 @@ def _import_sidecars(project: Project, path: Path, source_id: str, given: dict[s
         except NoSpace:
             raise
         except WizardError as error:
-            warnings.append(f"Its captions were not used: {error.problem}")
+            warnings.append(storable(f"Its captions were not used: {error.problem}"))
             continue
         write_text_atomically(target, text)
     return warnings
@@ -282,4 +281,8 @@ def _is_media_name(name: str) -> bool:
 
 def _shown_name(path: Path) -> str:
     """A name that can be written as UTF-8, whatever bytes the disk holds."""
-    return path.name.encode("utf-8", "replace").decode("utf-8") or str(path)
+    return storable(path.name or str(path))
+
+
+def _rejected(path: Path, error: WizardError) -> Rejected:
+    return Rejected(name=_shown_name(path), problem=storable(error.problem), remedy=storable(error.remedy))

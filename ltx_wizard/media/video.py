@@ -1,8 +1,8 @@
 """What a video or image is, and its frames as arrays.
 
 Frames are counted as they decode, never taken from a header, and every function here counts alike: frame 12
-is the same picture for the scene finder, the cutter and the thumbnails. Pictures are as a player shows them,
-after rotation.
+is the same picture for the scene finder, the cutter and the thumbnails. Pictures are as a player shows
+them, after rotation.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mp3,wav,aac,flac"
 """Formats that hold their own data. Playlists are left out: they can name other files and addresses."""
+
+_READING_SLACK_S = 1e-3
+"""A reader is this much more lenient than the plan, so that rounding never fails a clip that was planned
+for.
+"""
 
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _JPEG_QUALITY = 82
@@ -153,7 +158,8 @@ def write_thumbnails(
 ) -> list[Path]:
     """JPEG pictures of some frames, named '<stem>-<frame>.jpg', in the order of frame_numbers.
 
-    One pass over the video; pictures that are there already stay. A number past the end gives the last frame.
+    One pass over the video; pictures that are there already stay. A number past the end gives the last
+    frame.
     """
     files = {number: folder / f"{stem or path.stem}-{number:06d}.jpg" for number in frame_numbers}
     missing = sorted(number for number, file in files.items() if not file.is_file())
@@ -380,7 +386,7 @@ def _pictures(
 
 def _shown_frames(path: Path, fps: float) -> list[int]:
     times, end_s = frame_times(path)
-    return frames_shown_at(times, end_s, fps)
+    return frames_shown_at(times, end_s + _READING_SLACK_S, fps)
 
 
 def _write_missing_thumbnails(

@@ -108,6 +108,11 @@ def test_a_typed_caption_is_written_and_an_emptied_one_missing(filled: Project) 
     assert read_clips(filled)[1] == clip
 
 
+def test_half_an_emoji_does_not_break_the_file(filled: Project) -> None:
+    assert set_caption(filled, "a-000024-000048", "A cat \ud83d runs.").caption == "A cat ? runs."
+    assert read_clips(filled)[1].caption == "A cat ? runs."
+
+
 def test_an_unknown_clip_cannot_be_captioned(filled: Project) -> None:
     before = filled.clips_file.read_bytes()
     with pytest.raises(NotFound) as caught:

@@ -80,6 +80,22 @@ def test_any_name_becomes_a_safe_one(project: Project, make_video: MakeVideo, in
     assert source.original_name == name
 
 
+@pytest.mark.skipif(os.name == "nt", reason="file names are bytes only there")
+def test_names_that_are_not_text_are_imported_and_rejected_like_others(
+    project: Project, make_video: MakeVideo, inbox: Path
+) -> None:
+    good, bad = (
+        Path(os.fsdecode(bytes(inbox) + b"/\xffgood.mp4")),
+        Path(os.fsdecode(bytes(inbox) + b"/\xff.mp4")),
+    )
+    shutil.move(make_video(), good)
+    bad.touch()
+    report = import_files(project, [good, bad, Path("nul\0byte.mp4")])
+    assert [source.original_name for source in report.added] == ["?good.mp4"]
+    assert [item.name for item in report.rejected] == ["?.mp4", "nul\0byte.mp4"]
+    assert read_sources(project) == report.added
+
+
 def test_the_same_content_is_imported_once(project: Project, make_video: MakeVideo, inbox: Path) -> None:
     path = make_video("one.mp4", folder=inbox)
     twin = inbox / "two.mp4"
@@ -248,18 +264,25 @@ def test_a_folder_without_media_says_so(inbox: Path) -> None:
         media_files_in(inbox)
 
 
-def test_a_folder_without_permission_says_so(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root ignores modes, so the answer of the operating system is given at its boundary."""
-    if os.name != "nt" and os.geteuid() != 0:
-        inbox.chmod(0)
-    else:
-
-        def refuse(path: Path) -> None:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-        monkeypatch.setattr(importing.os, "scandir", refuse)
-    with pytest.raises(NoPermission) as caught:
+def test_a_folder_without_permission_says_so(inbox: Path, without_rights: Callable) -> None:
+    inbox.chmod(0)
+    with without_rights(), pytest.raises(NoPermission) as caught:
         media_files_in(inbox)
     inbox.chmod(0o700)
     assert "does not let LTX Wizard use" in caught.value.problem
     assert "permissions" in caught.value.remedy
+
+
+def test_a_project_that_may_not_be_written_is_left_alone(
+    project: Project, make_video: MakeVideo, without_rights: Callable
+) -> None:
+    path = make_video()
+    for folder in (project.folder, *project.folder.parents):
+        if folder.stat().st_uid == os.geteuid() and "pytest" in str(folder):
+            folder.chmod(0o755)
+    project.folder.chmod(0o555)
+    before = contents(project.folder)
+    with without_rights(), pytest.raises(NoPermission):
+        import_files(project, [path])
+    project.folder.chmod(0o755)
+    assert contents(project.folder) == before

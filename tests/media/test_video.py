@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -252,11 +251,11 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert problem_of(tmp_path / "gone.mp4") == f"{tmp_path / 'gone.mp4'} does not exist."
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_refused(make_video: MakeVideo) -> None:
+def test_a_file_without_permission_is_refused(make_video: MakeVideo, without_rights: Callable) -> None:
     path = make_video()
     path.chmod(0)
-    assert "does not let LTX Wizard use" in problem_of(path)
+    with without_rights():
+        assert "does not let LTX Wizard use" in problem_of(path)
 
 
 def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
