@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 from PIL import Image
 
 from ltx_wizard.core.clip import MediaKind
@@ -241,6 +242,22 @@ def test_sound_alone_is_refused(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     assert problem_of(path) == "song.mp4 has sound only."
+
+
+def test_the_cover_of_a_song_is_not_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "album.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=48000, layout="stereo")
+        cover_art = container.add_stream("mjpeg", rate=1)
+        cover_art.width, cover_art.height, cover_art.pix_fmt = 64, 64, "yuvj420p"
+        cover_art.disposition = Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 48000), np.float32), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = 48000, 0
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+        container.mux(cover_art.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        container.mux(cover_art.encode(None))
+    assert problem_of(path) == "album.mp4 has sound only."
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
