@@ -1,0 +1,165 @@
+"""What the page asks for while it is open: the running job, a training as it goes, and captions as they are typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ltx_wizard.app import datasets, jobs, system
+from ltx_wizard.core.caption import lint, word_count
+from ltx_wizard.core.errors import BadInput, WizardError
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.run import JobFolder, JobStatus
+from ltx_wizard.core.units import duration_text
+from ltx_wizard.ui.boundary import opened
+from ltx_wizard.ui.steps.train_data import run_json
+
+_LARGEST_BODY = 64 * 1024
+
+
+def live_routes() -> list[Route]:
+    return [
+        Route("/wizard/live/status", _answer(_status)),
+        Route("/wizard/live/run", _answer(_run)),
+        Route("/wizard/live/caption", _save_caption, methods=["POST"]),
+    ]
+
+
+def revision(project: Project) -> str:
+    """Changes when another page, the command line or a job has changed what a step shows."""
+    files = (
+        project.settings_file,
+        project.sources_file,
+        project.rejected_file,
+        project.scenes_file,
+        project.clips_file,
+        project.recipe_file,
+        project.runs_folder,
+        project.exports_folder,
+    )
+    return "-".join(str(_changed_at(path)) for path in files)
+
+
+def job_json(job: JobFolder) -> dict[str, object]:
+    """A running job, as the strip at the side and the cards in the steps show it."""
+    status = jobs.status(job)
+    done, total = _done_and_total(status)
+    return {
+        "kind": job.folder.parent.name == "runs" and "train" or _kind(job),
+        "name": job.name,
+        "title": jobs.describe(job),
+        "done": done,
+        "total": total,
+        "text": _progress_text(status, done, total),
+        "left": _time_left(status, done, total),
+        "stopping": job.stop_file.exists(),
+        "paused": job.pause_file.exists(),
+    }
+
+
+def machine_json() -> dict[str, object]:
+    """Card or computer, with the memory in use."""
+    cards = system.gpus() if system.first_gpu() else []
+    if cards:
+        card = cards[0]
+        return {"used": card.used_gib, "total": card.vram_gib, "temperature": card.temperature_c}
+    used, total = system.memory_gib()
+    return {"used": used, "total": total, "temperature": 0}
+
+
+def _status(request: Request) -> dict[str, object]:
+    machine = {"machine": machine_json()}
+    path = request.query_params.get("project", "")
+    if not path:
+        return machine
+    project = opened(path)
+    job = jobs.active_job(project)
+    return {**machine, "job": job_json(job) if job else None, "revision": revision(project)}
+
+
+def _run(request: Request) -> dict[str, object]:
+    query = request.query_params
+    project = opened(query.get("project", ""))
+    job = jobs.find_run(project, query.get("run", ""))
+    return run_json(project, job, after=int(query.get("after", "0") or 0))
+
+
+async def _save_caption(request: Request) -> Response:
+    """A browser sends a page of another site's JSON only after asking; the guards then refuse it."""
+    body = await request.body()
+    if len(body) > _LARGEST_BODY or request.headers.get("content-type", "") != "application/json":
+        return JSONResponse({"problem": "That is too long for a caption.", "remedy": "Shorten it."}, 413)
+    return await run_in_threadpool(_attempt_json, lambda: _store_caption(json.loads(body)))
+
+
+def _store_caption(sent: object) -> dict[str, object]:
+    if not isinstance(sent, dict):
+        raise BadInput(problem="The caption did not arrive whole.", remedy="Type it again.")
+    project = opened(str(sent.get("project", "")))
+    clip = datasets.save_caption(project, str(sent.get("clip", "")), str(sent.get("text", "")))
+    return {
+        "saved": clip.caption,
+        "state": clip.caption_state.value,
+        "words": word_count(clip.caption),
+        "lint": [item.message for item in lint(clip.caption)],
+        "trained": datasets.captioned_text(project, clip),
+        "revision": revision(project),
+    }
+
+
+def _answer(function: Callable[[Request], dict[str, object]]) -> Callable[[Request], object]:
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(_attempt_json, lambda: function(request))
+
+    return endpoint
+
+
+def _attempt_json(action: Callable[[], dict[str, object]]) -> Response:
+    try:
+        return JSONResponse(action(), headers={"Cache-Control": "no-store"})
+    except WizardError as error:
+        return JSONResponse({"problem": error.problem, "remedy": error.remedy}, 422)
+
+
+def _done_and_total(status: JobStatus) -> tuple[int, int]:
+    if status.progress and status.progress.total:
+        return status.progress.done, status.progress.total
+    return status.step, status.steps
+
+
+def _progress_text(status: JobStatus, done: int, total: int) -> str:
+    if status.progress:
+        stage = status.progress.message or status.progress.stage.replace("_", " ")
+        return f"{stage} {done:,} of {total:,}" if total else stage
+    return f"step {done:,} of {total:,}" if total else "starting"
+
+
+def _time_left(status: JobStatus, done: int, total: int) -> str:
+    recent = status.losses[-20:]
+    if status.progress is None and recent and total:
+        mean = sum(item.step_s for item in recent) / len(recent)
+        return f"{duration_text(mean * (total - done))} left"
+    elapsed = status.updated_at - status.started_at
+    if done and total and elapsed > 2 and not status.losses:
+        return f"{duration_text(elapsed / done * (total - done))} left"
+    return ""
+
+
+def _kind(job: JobFolder) -> str:
+    try:
+        return job.read_job().settings.kind
+    except WizardError:
+        return ""
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

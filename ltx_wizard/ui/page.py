@@ -1,0 +1,242 @@
+"""The page as one object: the components that all steps share, and the one way in which a click becomes a change.
+
+A click calls an action with the project's path; the action calls one service. Then the frame and the step are shown
+anew from disk. So a reload, a second tab and a restart of the app all show what is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import gradio as gr
+from gradio.components import Component
+
+from ltx_wizard.app import jobs
+from ltx_wizard.core.errors import WizardError
+from ltx_wizard.core.project import Project
+from ltx_wizard.ui import frame
+from ltx_wizard.ui.boundary import Outcome, attempt, opened
+from ltx_wizard.ui.components import error_card, notice
+from ltx_wizard.ui.live import revision
+
+Updates = dict[Component, Any]
+Data = Mapping[str, str]
+Action = Callable[..., "Outcome | None"]
+Listener = Callable[..., object]
+
+
+@dataclass(frozen=True)
+class _Wire:
+    listener: Listener
+    action: Action
+    inputs: Sequence[Component]
+    js: str | None = None
+    takes_event: bool = False
+
+
+@dataclass(frozen=True)
+class _Light:
+    listener: Listener
+    function: Callable[..., Any]
+    inputs: Sequence[Component]
+    outputs: Sequence[Component]
+
+
+class Render(Protocol):
+    """Shows a step from disk. project is None on the start screen."""
+
+    def __call__(self, project: Project | None) -> Updates: ...
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step on the page. needs_project: whether it can be shown before a project is open."""
+
+    name: str
+    title: str
+    notice: gr.HTML
+    render: Render
+    needs_project: bool = True
+
+
+@dataclass
+class Page:
+    """Collects what the steps want wired; `wire` does it once all components exist."""
+
+    project: gr.Textbox
+    step: gr.Textbox
+    bus: gr.HTML
+    nav: gr.HTML
+    top: gr.HTML
+    views: dict[str, StepView] = field(default_factory=dict[str, StepView])
+    _wires: list[_Wire] = field(default_factory=list)
+    _lights: list[_Light] = field(default_factory=list)
+
+    def on(
+        self, listener: Listener, action: Action, inputs: Sequence[Component] = (), js: str | None = None
+    ) -> None:
+        """Call action(project path, *values of inputs) when the listener fires, then show the step from disk."""
+        self._wires.append(_Wire(listener, action, inputs, js))
+
+    def light(
+        self,
+        listener: Listener,
+        function: Callable[..., Any],
+        inputs: Sequence[Component],
+        outputs: Sequence[Component],
+    ) -> None:
+        """Call function(*values) and show what it gives in `outputs` only: nothing else on the page moves."""
+        self._lights.append(_Light(listener, function, inputs, outputs))
+
+    def busy(self, listener: Listener, text: str, card: gr.HTML) -> None:
+        """Show at once that something takes a while; done in the browser."""
+        shown = json.dumps(notice(text, "info"))
+        listener(fn=None, js=f"() => {shown}", outputs=[card], show_progress="hidden", api_visibility="private")
+
+    def on_act(
+        self, panel: gr.HTML, actions: Mapping[str, Action], inputs: Sequence[Component] = ()
+    ) -> None:
+        """Call actions[data-do](project path, data, *values) when something in a panel is clicked."""
+
+        known = {"stop_job": _stop_job, **actions}
+
+        def dispatch(path: str, data: Data, *values: object) -> Outcome | None:
+            return known[str(data.get("do", ""))](path, data, *values)
+
+        self._wires.append(_Wire(panel.act, dispatch, inputs, takes_event=True))
+
+    def wire(self, blocks: gr.Blocks) -> None:
+        """Connect everything. Call last, inside the Blocks context."""
+        outputs = [block for block in blocks.blocks.values() if isinstance(block, Component)]
+        shared = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private", "queue": True}
+        self.on_act(self.bus, {})
+        for wire in self._wires:
+            function = self._event_listener(wire.action) if wire.takes_event else self._listener(wire.action)
+            wire.listener(function, inputs=[self.project, self.step, *wire.inputs], js=wire.js, **shared)
+        notices = [view.notice for view in self.views.values()]
+        for light in self._lights:
+            light.listener(
+                self._light_listener(light),
+                inputs=[self.step, *light.inputs],
+                **{**shared, "outputs": [*light.outputs, *notices], "trigger_mode": "always_last"},
+            )
+        blocks.load(
+            self.show, inputs=[self.project, self.step], js="() => window.wizard.address()", **shared
+        )
+        self.bus.go(self._go, inputs=[], **shared)
+
+    def show(self, path: str, step: str, outcome: Outcome | None = None) -> Updates:
+        """The frame and one step, from disk."""
+        outcome = outcome or Outcome()
+        project, outcome = _open(path, outcome)
+        view = self._view(step, project)
+        updates: Updates = {self.project: str(project.folder) if project else "", self.step: view.name}
+        rendered: Updates = {}
+
+        def render() -> Outcome:
+            rendered.update(view.render(project))
+            return outcome
+
+        shown = attempt(render)
+        message = outcome.message if not shown.failed else shown.message
+        return {**updates, **rendered, **self._frame(project, view.name), view.notice: message}
+
+    def _frame(self, project: Project | None, step: str) -> Updates:
+        titles = [(view.name, view.title) for view in self.views.values()]
+        state = {
+            "project": str(project.folder) if project else "",
+            "step": step,
+            "title": self.views[step].title,
+            "name": frame.project_name(project),
+            "revision": revision(project) if project else "",
+        }
+        return {
+            self.nav: frame.navigation(titles, step, project),
+            self.top: frame.top_bar(project),
+            self.bus: json.dumps(state),
+        }
+
+    def _listener(self, action: Action) -> Callable[..., Updates]:
+        def run(path: str, step: str, *values: object) -> Updates:
+            return self._respond(path, step, lambda: action(path, *values))
+
+        return run
+
+    def _event_listener(self, action: Action) -> Callable[..., Updates]:
+        def run(event: gr.EventData, path: str, step: str, *values: object) -> Updates:
+            data = {str(key): str(value) for key, value in (event._data or {}).items()}
+            return self._respond(path, step, lambda: action(path, data, *values))
+
+        return run
+
+    def _light_listener(self, light: _Light) -> Callable[..., Updates]:
+        def run(step: str, *values: object) -> Updates:
+            shown: list[object] = []
+
+            def call() -> None:
+                answer = light.function(*values)
+                shown.extend(answer if isinstance(answer, tuple) else (answer,))
+
+            outcome = attempt(call)
+            if outcome.failed:
+                return {self._view(step, None, exact=True).notice: outcome.message}
+            return dict(zip(light.outputs, shown, strict=True))
+
+        return run
+
+    def _respond(self, path: str, step: str, action: Callable[[], Outcome | None]) -> Updates:
+        """A failed action leaves the page as it is, with the reason on top: nothing typed is lost."""
+        outcome = attempt(action)
+        if outcome.failed:
+            return {self._view(step, None, exact=True).notice: outcome.message}
+        shown_path = str(outcome.project) if outcome.project else path
+        return self.show(shown_path, outcome.go_to or step, outcome)
+
+    def _go(self, event: gr.EventData) -> Updates:
+        data = event._data or {}
+        return self.show(str(data.get("project", "")), str(data.get("step", "")))
+
+    def _view(self, step: str, project: Project | None, exact: bool = False) -> StepView:
+        first = next(iter(self.views.values()))
+        view = self.views.get(step, first)
+        return first if view.needs_project and project is None and not exact else view
+
+
+def panel(elem_id: str) -> gr.HTML:
+    """HTML from the server; a click on something with data-do sends its data."""
+    return gr.HTML(
+        "",
+        elem_id=elem_id,
+        apply_default_css=False,
+        js_on_load="window.wizard.actions(element, trigger, 'act')",
+    )
+
+
+def live_panel(name: str) -> gr.HTML:
+    """A part of the page that a script of assets/js draws from JSON, and updates without redrawing."""
+    return gr.HTML(
+        "",
+        elem_id=f"wz-{name}",
+        apply_default_css=False,
+        html_template="<div class='wz-live'></div>",
+        js_on_load=f"window.wizard.mount('{name}', element, props, trigger, watch, 'act')",
+    )
+
+
+def _open(path: str, outcome: Outcome) -> tuple[Project | None, Outcome]:
+    if not path:
+        return None, outcome
+    try:
+        return opened(path), outcome
+    except WizardError as error:
+        return None, Outcome(error_card(error.problem, error.remedy), failed=True)
+
+
+def _stop_job(path: str, _data: Data) -> None:
+    """The Stop at the side and on cards that show a running job."""
+    job = jobs.active_job(opened(path))
+    if job is not None:
+        jobs.stop(job)

@@ -1,0 +1,134 @@
+"""Step 8: files for diffusers and ComfyUI, verified against the model."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from ltx_wizard.app import exports, jobs
+from ltx_wizard.app.exports import ExportedLora
+from ltx_wizard.core.errors import NotReady
+from ltx_wizard.core.project import Project, safe_file_stem
+from ltx_wizard.core.run import JobState
+from ltx_wizard.core.units import bytes_text
+from ltx_wizard.ui import media
+from ltx_wizard.ui.boundary import Outcome, opened
+from ltx_wizard.ui.components import Markup, empty_state, error_card, h, icon, step_header, working_card
+from ltx_wizard.ui.page import Page, StepView, Updates, panel
+
+
+def build(page: Page) -> StepView:
+    head = panel("export-head")
+    notice_card = panel("export-notice")
+    with gr.Row(elem_classes="wz-card wz-export-form"):
+        run = gr.Dropdown([], label="Run", elem_id="export-run", min_width=200)
+        step = gr.Dropdown([], label="Checkpoint", elem_id="export-step", min_width=160)
+        name = gr.Textbox(label="Name of the file", max_length=60, elem_id="export-name", min_width=200)
+        strength = gr.Slider(
+            0.1, 2, step=0.05, value=1.0, label="Strength folded in", elem_id="export-strength", min_width=180
+        )
+    work = panel("export-work")
+    made = panel("export-made")
+    with gr.Row(elem_classes="wz-footer"):
+        back = gr.Button("Back", elem_id="export-back")
+        primary = gr.Button("Export the LoRA", variant="primary", elem_id="export-primary")
+
+    def render(project: Project | None) -> Updates:
+        assert project is not None
+        names = _runs_with_checkpoints(project)
+        chosen = names[0] if names else None
+        checkpoints = _checkpoints(project, chosen) if chosen else []
+        job = jobs.active_job(project)
+        busy = bool(job) and job.read_job().settings.kind == "export"
+        done = exports.exports(project)
+        return {
+            head: _head(len(done)),
+            run: gr.update(choices=names, value=chosen),
+            step: gr.update(choices=checkpoints, value=checkpoints[0][1] if checkpoints else None),
+            name: safe_file_stem(project.read_settings().name),
+            work: _work(project, busy, bool(names)),
+            made: _made(project, done),
+            primary: gr.update(interactive=bool(checkpoints) and job is None),
+        }
+
+    def choose_run(path: str, chosen: str) -> object:
+        checkpoints = _checkpoints(opened(path), chosen)
+        return gr.update(choices=checkpoints, value=checkpoints[0][1] if checkpoints else None)
+
+    page.light(run.input, choose_run, [page.project, run], [step])
+    page.on(primary.click, _export, [run, step, name, strength])
+    page.on(back.click, lambda path: Outcome(go_to="train"))
+    return StepView("export", "Export", notice_card, render)
+
+
+def _export(path: str, run: str, step: int | None, name: str, strength: float) -> None:
+    if not run or step is None:
+        raise NotReady(problem="No checkpoint is chosen.", remedy="Train first, then choose a run and a checkpoint.")
+    jobs.start_export(opened(path), run, int(step), name.strip(), strength)
+
+
+def _runs_with_checkpoints(project: Project) -> list[str]:
+    return [run.name for run in reversed(jobs.runs(project)) if jobs.status(run).checkpoints]
+
+
+def _checkpoints(project: Project, run: str) -> list[tuple[str, int]]:
+    """Newest first, each once; the name says how far it is."""
+    status = jobs.status(jobs.find_run(project, run))
+    steps = sorted({item.step for item in status.checkpoints}, reverse=True)
+    return [(f"step {step:,}" + (" (last)" if step == steps[0] else ""), step) for step in steps]
+
+
+def _head(count: int) -> Markup:
+    sentence = "Two files with the same content: one for diffusers, one for ComfyUI. Both are loaded back and checked."
+    return step_header(8, "Export", sentence, f"{count} exported" if count else "")
+
+
+def _work(project: Project, busy: bool, has_checkpoints: bool) -> Markup | str:
+    if busy:
+        return working_card("export", "Writing and verifying the files", "The model is loaded once to check every key.")
+    if not has_checkpoints:
+        return empty_state("box", "Nothing to export yet", "Checkpoints appear here as soon as a training has saved one.")
+    last = jobs.last_job(project, "export")
+    status = jobs.status(last) if last else None
+    if status and status.state is JobState.FAILED:
+        return error_card(status.problem, status.remedy)
+    return ""
+
+
+def _made(project: Project, done: list[ExportedLora]) -> Markup | str:
+    if not done:
+        return ""
+    return h(
+        "section.wz-section",
+        h("h2", "Your LoRA files", h("span.wz-count", len(done))),
+        h("div.wz-exports", [_card(project, item) for item in done]),
+        h("p.wz-muted", icon("folder"), " In the folder ", h("code", str(project.exports_folder))),
+    )
+
+
+def _card(project: Project, item: ExportedLora) -> Markup:
+    return h(
+        "article.wz-export",
+        h("div.wz-line", h("span.wz-big-mark", icon("check")), h("div.wz-grow", h("strong", item.file.stem),
+          h("p.wz-muted", f"{item.run}, step {item.step:,} · {bytes_text(item.size)}"))),
+        h("div.wz-downloads",
+          _download(project, item, "For diffusers and Python", comfy=False),
+          _download(project, item, "For ComfyUI: put it into models/loras", comfy=True)),
+        h("ul.wz-verified", [h("li", icon("check"), line) for line in item.verified]),
+        h("details.wz-snippet",
+          h("summary", "Use it in Python"),
+          h("div.wz-code", h("button.wz-btn.small.quiet", icon("copy"), "Copy", type="button", data_copy="1"),
+            h("pre", item.snippet))),
+    )  # fmt: skip
+
+
+def _download(project: Project, item: ExportedLora, what: str, comfy: bool) -> Markup | None:
+    file = item.comfyui_file if comfy else item.file
+    if file is None:
+        return None
+    return h(
+        "a.wz-download",
+        icon("download"),
+        h("span", h("strong", file.name), h("small", what)),
+        href=media.download_url(project, project.relative(file)),
+        download=file.name,
+    )

@@ -1,0 +1,233 @@
+"""Step 1: what the LoRA is for. Before a project is open this is also the start screen."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import gradio as gr
+
+from ltx_wizard.app import datasets, projects, system
+from ltx_wizard.app.projects import ProjectCard
+from ltx_wizard.core.errors import BadInput
+from ltx_wizard.core.project import Goal, Project
+from ltx_wizard.core.units import duration_text, plural
+from ltx_wizard.ui import media
+from ltx_wizard.ui.boundary import Outcome, opened
+from ltx_wizard.ui.components import Markup, badge, button, h, icon, icon_button, notice, step_header
+from ltx_wizard.ui.icons import goal_svg
+from ltx_wizard.ui.page import Data, Page, StepView, Updates, panel
+from ltx_wizard.ui.words import GOAL_SENTENCES, GOAL_TITLES
+
+_OFFERED = (Goal.STYLE, Goal.CHARACTER, Goal.MOTION, Goal.DETAIL)
+"""Control needs pairs of videos; it is offered once they can be imported."""
+_CHOICES = "(path, step, name, trigger) => [path, step, name, trigger, ...window.wizard.choices('goal', 'model')]"
+
+
+def build(page: Page) -> StepView:
+    head = panel("goal-head")
+    notice_card = panel("goal-notice")
+    sample = panel("goal-sample")
+    goals = panel("goal-cards")
+    with gr.Row(elem_classes="wz-fields"):
+        name = gr.Textbox(
+            label="Name of the project",
+            info="Its folder and its LoRA files are named after it.",
+            placeholder="My cat, running",
+            max_length=80,
+            elem_id="goal-name",
+        )
+        trigger = gr.Textbox(
+            label="Trigger word",
+            info="A made-up word that switches the LoRA on. We propose one nobody uses by chance.",
+            placeholder="proposed from the name",
+            max_length=100,
+            elem_id="goal-trigger",
+        )
+    models = panel("goal-models")
+    recent = panel("goal-recent")
+    with gr.Row(elem_classes="wz-footer"):
+        primary = gr.Button("Create project", variant="primary", elem_id="goal-primary")
+
+    def render(project: Project | None) -> Updates:
+        settings = project.read_settings() if project else None
+        shown: Updates = {
+            head: _head(project),
+            sample: "" if project else _sample_banner(),
+            goals: _goal_cards(settings.goal if settings else Goal.STYLE, saved=project is not None),
+            models: _model_cards(settings.model if settings else _proposed_model(), saved=project is not None),
+            recent: _recent(projects.recent(), project),
+            primary: gr.update(value="Add videos" if project else "Create project"),
+        }
+        if settings:
+            return {**shown, name: settings.name, trigger: settings.trigger_word}
+        return shown
+
+    page.on(primary.click, _create_or_go_on, [name, trigger], js=_CHOICES)
+    page.on(name.blur, _rename, [name])
+    page.on(name.submit, _rename, [name])
+    page.on(trigger.blur, _set_trigger, [trigger])
+    page.on(trigger.submit, _set_trigger, [trigger])
+    page.light(name.input, _propose_trigger, [page.project, name, trigger], [trigger])
+    page.on_act(goals, {"goal": lambda path, data: _update(path, goal=Goal(data["value"]))})
+    page.on_act(models, {"model": lambda path, data: _update(path, model=data["value"])})
+    page.on_act(sample, {"sample": _open_sample})
+    page.on_act(recent, {"open": _open_recent, "rename": _rename_other, "duplicate": _duplicate})
+    return StepView("goal", "Goal", notice_card, render, needs_project=False)
+
+
+def _create_or_go_on(path: str, name: str, trigger: str, goal: str, model: str) -> Outcome:
+    if path:
+        return Outcome(go_to="videos")
+    if not name.strip():
+        raise BadInput(problem="The project has no name yet.", remedy="Type a name above, such as 'My cat, running'.")
+    project = projects.create_project(name, Goal(goal), trigger or projects.propose_trigger(name), model)
+    return Outcome(go_to="videos", project=project.folder)
+
+
+def _open_sample(_path: str, _data: Data) -> Outcome:
+    project = projects.create_sample_project()
+    message = notice("The sample project is ready. Each step is real: go on with the button below.", "info")
+    return Outcome(message, go_to="videos", project=project.folder)
+
+
+def _open_recent(_path: str, data: Data) -> Outcome:
+    project = projects.open_project(Path(data["folder"]))
+    return Outcome(project=project.folder, go_to=data.get("step", "videos"))
+
+
+def _rename_other(_path: str, data: Data) -> Outcome:
+    projects.rename_project(opened(data["folder"]), data.get("answer", ""))
+    return Outcome()
+
+
+def _duplicate(_path: str, data: Data) -> Outcome:
+    original = opened(data["folder"])
+    copy = projects.duplicate_project(original, f"{original.read_settings().name} copy"[:80])
+    return Outcome(notice(f"Made '{copy.read_settings().name}'. Its videos, clips and captions are its own.", "good"))
+
+
+def _rename(path: str, name: str) -> None:
+    if path and name.strip() != opened(path).read_settings().name:
+        projects.rename_project(opened(path), name)
+
+
+def _set_trigger(path: str, trigger: str) -> None:
+    if path and trigger.strip() != opened(path).read_settings().trigger_word:
+        projects.update(opened(path), trigger_word=trigger.strip())
+
+
+def _update(path: str, **changes: object) -> None:
+    projects.update(opened(path), **changes)
+
+
+def _propose_trigger(path: str, name: str, trigger: str) -> object:
+    """A proposal follows the name while it is typed; a word of the user's own is left alone."""
+    mine = bool(trigger) and trigger not in _proposals
+    if path or mine or not name.strip():
+        return gr.skip()
+    proposal = projects.propose_trigger(name)
+    _proposals.add(proposal)
+    return proposal
+
+
+_proposals: set[str] = set()
+
+
+def _proposed_model() -> str:
+    card = system.first_gpu()
+    vram = card.vram_gib if card else 0.0
+    fitting = [spec for spec in datasets.models() if spec.trainable and spec.min_vram_gib <= vram + 0.5]
+    return max(fitting, key=lambda spec: spec.min_vram_gib).id
+
+
+def _head(project: Project | None) -> Markup:
+    sentence = (
+        "What do you want to make? The goal decides how many clips you need and which settings are proposed."
+    )
+    return step_header(1, "Goal", sentence, f"Project folder: {project.folder}" if project else "")
+
+
+def _sample_banner() -> Markup:
+    return h(
+        "div.wz-banner",
+        h("div.wz-banner-icon", icon("spark")),
+        h("div.wz-grow", h("strong", "New to this? Try the sample project"),
+          h("p", "Videos, captions and a small practice model come with the app: the whole road in minutes, "
+                 "with no download and no graphics card.")),
+        button("Try the sample project", "sample", look="soft", symbol="play"),
+    )  # fmt: skip
+
+
+def _goal_cards(chosen: Goal, saved: bool) -> Markup:
+    cards = [
+        h(
+            "label.wz-choice.wz-goal",
+            h("input", type="radio", name="goal", value=goal.value, checked=goal is chosen,
+              data_change="goal" if saved else None),
+            Markup(goal_svg(goal.value)),
+            h("strong", GOAL_TITLES[goal]),
+            h("p", GOAL_SENTENCES[goal]),
+            h("span.wz-muted", datasets.wanted_clips(goal)[2].split(",")[0]),
+        )
+        for goal in _OFFERED
+    ]  # fmt: skip
+    return h("div.wz-goals", cards, role="radiogroup", aria_label="Goal")
+
+
+def _model_cards(chosen: str, saved: bool) -> Markup:
+    card = system.first_gpu()
+    vram = card.vram_gib if card else 0.0
+    specs = [spec for spec in datasets.models() if spec.trainable]
+    rows = []
+    for spec in specs:
+        fits = spec.min_vram_gib <= vram + 0.5
+        need = f"needs {spec.min_vram_gib:.0f} GB graphics memory" if spec.min_vram_gib else "needs no graphics card"
+        have = f"you have {vram:.0f}" if card else "none found"
+        reason = need if not spec.min_vram_gib else f"{need}; {have}"
+        rows.append(
+            h("label.wz-choice.wz-model",
+              h("input", type="radio", name="model", value=spec.id, checked=spec.id == chosen,
+                data_change="model" if saved else None),
+              h("div.wz-grow",
+                h("div.wz-line", h("strong", spec.title), badge("proposed", "good") if spec.id == _proposed_model() else None,
+                  badge(spec.parameters_text)),
+                h("p", spec.summary)),
+              h("span", reason, class_="wz-fit " + ("good" if fits else "warn")))
+        )  # fmt: skip
+    return h("div", h("h2", "Base model"), h("div.wz-models", rows, role="radiogroup"))
+
+
+def _recent(cards: list[ProjectCard], current: Project | None) -> Markup | str:
+    others = [card for card in cards if current is None or card.folder != current.folder]
+    if not others:
+        return ""
+    title = "Recent projects" if current is None else "Other projects"
+    return h("div", h("h2", title), h("div.wz-recents", [_recent_card(card) for card in others[:8]]))
+
+
+def _recent_card(card: ProjectCard) -> Markup:
+    folder = str(card.folder)
+    picture = (
+        media.file_url(Project(card.folder), Project(card.folder).relative(card.thumbnail)) if card.thumbnail else ""
+    )
+    return h(
+        "div.wz-recent",
+        h("button.wz-recent-open",
+          h("div.wz-thumb", h("img", src=picture, alt="", loading="lazy") if picture else icon("film")),
+          h("strong", card.name),
+          h("span.wz-muted", f"{GOAL_TITLES[card.goal]} · {plural(card.clips, 'clip')} · {_ago(card.last_opened_s)}"),
+          type="button", data_do="open", data_folder=folder),
+        h("div.wz-recent-tools",
+          icon_button("edit", "Rename", "rename", folder=folder, ask="New name", answer=card.name),
+          icon_button("copy", "Duplicate", "duplicate", folder=folder)),
+    )  # fmt: skip
+
+
+def _ago(moment_s: float) -> str:
+    seconds = max(0.0, time.time() - moment_s)
+    if seconds < 90:
+        return "just now"
+    if seconds < 86_400:
+        return f"{duration_text(seconds)} ago"
+    return f"{plural(round(seconds / 86_400), 'day')} ago"

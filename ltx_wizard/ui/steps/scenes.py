@@ -1,0 +1,201 @@
+"""Step 3: where the cuts are, and the clips that come of it."""
+
+from __future__ import annotations
+
+import json
+
+import gradio as gr
+
+from ltx_wizard.app import datasets, jobs, projects
+from ltx_wizard.core.clip import MediaKind, Scene, Source, SourceScenes
+from ltx_wizard.core.project import Project, SceneSettings
+from ltx_wizard.core.units import plural
+from ltx_wizard.ui import media
+from ltx_wizard.ui.boundary import Outcome, opened
+from ltx_wizard.ui.components import Markup, empty_state, notice, step_header, working_card
+from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
+
+_DETECTORS = [("Adaptive (moving cameras)", "adaptive"), ("Content (still cameras)", "content")]
+
+
+def build(page: Page) -> StepView:
+    head = panel("scenes-head")
+    notice_card = panel("scenes-notice")
+    with gr.Row(elem_classes="wz-card wz-scene-controls"):
+        detector = gr.Dropdown(_DETECTORS, label="How cuts are found", elem_id="scenes-detector", min_width=230)
+        threshold = gr.Slider(0.5, 100, label="Threshold", elem_id="scenes-threshold", min_width=180)
+        shortest = gr.Slider(0.2, 8, step=0.1, label="Shortest clip (s)", elem_id="scenes-min", min_width=150)
+        longest = gr.Slider(0.5, 20, step=0.1, label="Longest clip (s)", elem_id="scenes-max", min_width=150)
+        find = gr.Button("Find scenes", elem_id="scenes-find", elem_classes="wz-soft", min_width=130)
+    with gr.Accordion("Advanced", open=False, elem_classes="wz-advanced"):
+        min_scene = gr.Slider(
+            0.1, 10, step=0.1, label="Shortest scene (s)", info="Cuts closer than this are ignored.",
+            elem_id="scenes-min-scene",
+        )  # fmt: skip
+    work = panel("scenes-work")
+    strips = live_panel("scenes")
+    with gr.Row(elem_classes="wz-footer"):
+        back = gr.Button("Back", elem_id="scenes-back")
+        primary = gr.Button("Find scenes", variant="primary", elem_id="scenes-primary")
+
+    controls = [detector, threshold, min_scene, shortest, longest]
+
+    def render(project: Project | None) -> Updates:
+        assert project is not None
+        settings = project.read_settings().scenes
+        state = _State(project)
+        return {
+            head: _head(state),
+            detector: settings.detector,
+            threshold: _threshold_update(settings),
+            min_scene: settings.min_scene_s,
+            shortest: settings.min_clip_s,
+            longest: settings.max_clip_s,
+            find: gr.update(interactive=bool(state.videos) and not state.busy),
+            work: _work(state),
+            strips: json.dumps(_strips_json(project, state, settings)),
+            primary: gr.update(value=state.primary, interactive=not state.busy),
+        }
+
+    page.on(detector.input, _save_controls, controls)
+    for slider in controls[1:]:
+        page.on(slider.release, _save_controls, controls)
+    page.on(find.click, _find)
+    page.on(back.click, lambda path: Outcome(go_to="videos"))
+    page.on(primary.click, _go_on)
+    page.on_act(work, {"find": lambda path, data: _find(path)})
+    page.on_act(strips, {"merge": _merge, "split": _split, "toggle": _toggle})
+    return StepView("scenes", "Scenes", notice_card, render)
+
+
+class _State:
+    """What this step shows, read once."""
+
+    def __init__(self, project: Project) -> None:
+        sources = datasets.sources(project)
+        self.videos = [source for source in sources if source.kind is MediaKind.VIDEO]
+        self.images = len(sources) - len(self.videos)
+        self.found = datasets.scenes(project)
+        self.planned = datasets.planned_clips(project)
+        self.clips = len([clip for clip in datasets.clips(project) if clip.kind is MediaKind.VIDEO])
+        job = jobs.active_job(project)
+        self.busy = job.read_job().settings.kind if job else ""
+        self.unsearched = [video for video in self.videos if video.id not in self.found]
+
+    @property
+    def primary(self) -> str:
+        if self.videos and self.unsearched:
+            return "Find scenes"
+        if self.planned != self.clips:
+            return f"Cut {plural(self.planned, 'clip')}"
+        return "Write captions"
+
+
+def _go_on(path: str) -> Outcome | None:
+    project = opened(path)
+    state = _State(project)
+    if state.primary == "Find scenes":
+        return _find(path)
+    if state.primary == "Write captions":
+        return Outcome(go_to="captions")
+    jobs.start_cut(project)
+    return None
+
+
+def _find(path: str) -> None:
+    jobs.start_find_scenes(opened(path))
+
+
+def _save_controls(
+    path: str, detector: str, threshold: float, min_scene: float, shortest: float, longest: float
+) -> None:
+    project = opened(path)
+    before = project.read_settings().scenes
+    key = "adaptive_threshold" if detector == "adaptive" else "content_threshold"
+    chosen = threshold if detector == before.detector else getattr(before, key)
+    changed = {
+        **before.model_dump(),
+        "detector": detector,
+        key: chosen,
+        "min_scene_s": min_scene,
+        "min_clip_s": shortest,
+        "max_clip_s": longest,
+    }
+    projects.update(project, scenes=changed)
+
+
+def _merge(path: str, data: Data) -> None:
+    datasets.merge_scene(opened(path), data["source"], int(data["index"]))
+
+
+def _split(path: str, data: Data) -> None:
+    datasets.split_scene(opened(path), data["source"], int(data["index"]), float(data["at"]))
+
+
+def _toggle(path: str, data: Data) -> None:
+    datasets.toggle_scene(opened(path), data["source"], int(data["index"]))
+
+
+def _threshold_update(settings: SceneSettings) -> object:
+    if settings.detector == "adaptive":
+        return gr.update(minimum=0.5, maximum=20, step=0.1, value=settings.adaptive_threshold)
+    return gr.update(minimum=1, maximum=100, step=1, value=settings.content_threshold)
+
+
+def _head(state: _State) -> Markup:
+    sentence = "Clips must not run across a cut. Find the cuts, leave out what does not help, then cut the clips."
+    found = sum(len(scenes.scenes) for scenes in state.found.values())
+    status = f"{plural(found, 'scene')} found, {plural(state.clips, 'clip')} cut" if found else ""
+    return step_header(3, "Scenes", sentence, status)
+
+
+def _work(state: _State) -> Markup | str:
+    if state.busy == "find_scenes":
+        return working_card("find_scenes", "Finding scenes", "Videos that are done appear below. Stopping keeps them.")
+    if state.busy == "cut":
+        return working_card("cut", "Cutting clips", "Frame-exact. Stopping keeps the clips that are done.")
+    if not state.videos and state.images:
+        return notice("Images need no cutting: each is a clip of one frame.", "info")
+    if not state.videos:
+        return empty_state("scissors", "Nothing to cut yet", "Add videos in step 2 first.")
+    if state.unsearched:
+        return empty_state(
+            "scissors",
+            f"{plural(len(state.unsearched), 'video')} to look through",
+            "Press 'Find scenes'. A strip of pictures will show every scene with its length.",
+        )
+    if state.clips and state.planned == state.clips:
+        return notice(f"{plural(state.clips, 'clip')} cut. Change a scene and the button offers to cut again.", "good")
+    return ""
+
+
+def _strips_json(project: Project, state: _State, settings: SceneSettings) -> dict[str, object]:
+    return {
+        "min_s": settings.min_clip_s,
+        "max_s": settings.max_clip_s,
+        "busy": bool(state.busy),
+        "videos": [
+            _video_json(project, video, state.found[video.id]) for video in state.videos if video.id in state.found
+        ],
+    }
+
+
+def _video_json(project: Project, video: Source, found: SourceScenes) -> dict[str, object]:
+    return {
+        "id": video.id,
+        "name": video.original_name,
+        "url": media.file_url(project, video.file, "1") if media.plays_in_browsers(video.file) else "",
+        "detector": found.detector,
+        "regularisation": video.regularisation,
+        "scenes": [_scene_json(project, video.id, scene) for scene in found.scenes],
+    }
+
+
+def _scene_json(project: Project, source_id: str, scene: Scene) -> dict[str, object]:
+    return {
+        "start": round(scene.start_s, 3),
+        "end": round(scene.end_s, 3),
+        "frames": scene.frames,
+        "keep": scene.keep,
+        "picture": media.scene_picture(project, source_id, scene),
+    }
