@@ -1,0 +1,1 @@
+"""Services: what the window and the command line can do. No torch, no gradio."""

@@ -105,8 +105,37 @@ class ExportJob(Settings):
     name: str
 
 
+class MeasurePrompt(Settings):
+    """A prompt with {trigger} in it, and what its samples must show."""
+
+    text: str
+    object_colour: str = ""
+
+
+class MeasureJob(Settings):
+    """Measure what a LoRA does: each prompt, with and without the trigger word, with and without the LoRA, same seeds.
+
+    measure: the name of the concept's measure, a number from 0 to 1.
+    """
+
+    kind: Literal["measure"] = "measure"
+    model: str
+    lora_file: str
+    measure: str
+    trigger_word: str
+    prompts: tuple[MeasurePrompt, ...]
+    seeds: tuple[int, ...] = (42,)
+    width: int
+    height: int
+    frames: int
+    fps: float
+    sampling_steps: int
+    guidance: float
+    negative_prompt: str = ""
+
+
 JobSettings = Annotated[
-    Union[FindScenesJob, CutJob, CaptionJob, ConformJob, TrainJob, SampleJob, ExportJob],  # noqa: UP007
+    Union[FindScenesJob, CutJob, CaptionJob, ConformJob, TrainJob, SampleJob, ExportJob, MeasureJob],  # noqa: UP007
     Field(discriminator="kind"),
 ]
 

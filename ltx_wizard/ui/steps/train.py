@@ -41,7 +41,7 @@ def build(page: Page) -> StepView:
             stop: gr.update(visible=state.running, interactive=not state.stopping),
             resume: gr.update(visible=state.resumable),
             monitor: _monitor_json(project, state.name),
-            primary: gr.update(value="Export the LoRA" if state.done else "Start training", interactive=not state.busy),
+            primary: gr.update(value=state.primary, interactive=not state.busy),
             again: gr.update(visible=state.done and not state.busy),
         }
 
@@ -73,6 +73,7 @@ class _State:
         self.status = jobs.status(runs[-1]) if runs else None
         ended = self.status.state if self.status and not self.running else None
         self.done = ended is JobState.FINISHED
+        self.primary = "Training ..." if self.running else "Export the LoRA" if self.done else "Start training"
         self.resumable = ended in (JobState.STOPPED, JobState.FAILED) and not self.busy
 
 

@@ -1,0 +1,241 @@
+"""The dataset of a project: videos, scenes, clips, captions, checks. Every list comes from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ltx_wizard.core.clip import Clip, Rejected, Source, SourceScenes
+from ltx_wizard.core.errors import NotFound, WizardError
+from ltx_wizard.core.project import Goal, Project, trained_caption
+from ltx_wizard.core.recipe import Recipe, read_recipe
+from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model
+from ltx_wizard.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from ltx_wizard.core.clip import Scene
+    from ltx_wizard.dataset.buckets import BucketPlan
+    from ltx_wizard.dataset.checks import Finding
+    from ltx_wizard.dataset.importing import ImportReport
+
+# The modules of `dataset` load the video library (half a second): they are imported where they are used, so that the
+# window opens without them.
+# ruff: noqa: PLC0415
+
+
+def sources(project: Project) -> list[Source]:
+    from ltx_wizard.dataset.dataset import read_sources
+
+    return read_sources(project)
+
+
+def rejected(project: Project) -> list[Rejected]:
+    from ltx_wizard.dataset.dataset import read_rejected
+
+    return read_rejected(project)
+
+
+def clear_rejected(project: Project) -> None:
+    """Empty the list of broken files. The files themselves were never imported."""
+    project.rejected_file.unlink(missing_ok=True)
+
+
+def clips(project: Project) -> list[Clip]:
+    from ltx_wizard.dataset.dataset import read_clips
+
+    return read_clips(project)
+
+
+def scenes(project: Project) -> dict[str, SourceScenes]:
+    from ltx_wizard.dataset.dataset import read_scenes
+
+    return read_scenes(project)
+
+
+def import_paths(project: Project, paths: list[Path], regularisation: bool = False) -> ImportReport:
+    """Import files. Broken ones are listed with the reason, the rest go on."""
+    from ltx_wizard.dataset.importing import import_files
+
+    return import_files(project, paths, regularisation=regularisation)
+
+
+def import_folder(project: Project, folder: Path, regularisation: bool = False) -> ImportReport:
+    """Import every video and image of a folder on this computer. Raises NotFound or NoPermission."""
+    from ltx_wizard.dataset.importing import import_files, media_files_in
+
+    return import_files(project, media_files_in(folder.expanduser()), regularisation=regularisation)
+
+
+def remove_source(project: Project, source_id: str) -> None:
+    from ltx_wizard.dataset import dataset
+
+    dataset.remove_source(project, source_id)
+
+
+def set_regularisation(project: Project, source_id: str, regularisation: bool) -> None:
+    from ltx_wizard.dataset import dataset
+
+    dataset.set_regularisation(project, source_id, regularisation)
+
+
+def source_thumbnail(project: Project, source: Source) -> Path | None:
+    """A picture from the middle of the source; None where it cannot be made."""
+    from ltx_wizard.media.video import write_thumbnails
+
+    return _first_of(
+        lambda: write_thumbnails(
+            project.path(source.file), [source.frames // 2], project.thumbnails_folder, stem=source.id
+        )
+    )
+
+
+def scene_thumbnail(project: Project, source_id: str, scene: Scene) -> Path | None:
+    from ltx_wizard.dataset import scenes as scene_functions
+
+    return _first_of(lambda: [scene_functions.scene_thumbnail(project, source_id, scene)])
+
+
+def clip_thumbnail(project: Project, clip: Clip) -> Path | None:
+    from ltx_wizard.dataset import scenes as scene_functions
+
+    return _first_of(lambda: [scene_functions.clip_thumbnail(project, clip)])
+
+
+def merge_scene(project: Project, source_id: str, index: int) -> None:
+    """Join a scene with the next one."""
+    from ltx_wizard.dataset.scenes import merge_with_next
+
+    _edit_scenes(project, source_id, lambda scenes: merge_with_next(scenes, index))
+
+
+def split_scene(project: Project, source_id: str, index: int, at_s: float) -> None:
+    """Cut a scene in two at a time of the video, in seconds."""
+    from ltx_wizard.dataset.scenes import split_at
+
+    scene = _scenes_of(project, source_id).scenes[index]
+    share = (at_s - scene.start_s) / max(scene.duration_s, 1e-9)
+    frame = scene.start_frame + round(share * scene.frames)
+    _edit_scenes(project, source_id, lambda scenes: split_at(scenes, index, frame))
+
+
+def toggle_scene(project: Project, source_id: str, index: int) -> None:
+    """Leave a scene out, or take it back in."""
+    from ltx_wizard.dataset.scenes import toggle_keep
+
+    _edit_scenes(project, source_id, lambda scenes: toggle_keep(scenes, index))
+
+
+def planned_clips(project: Project) -> int:
+    """How many clips cutting would leave."""
+    from ltx_wizard.dataset.scenes import plan_pieces
+
+    settings = project.read_settings().scenes
+    found = scenes(project)
+    return sum(
+        len(plan_pieces(source, found[source.id].scenes, settings))
+        for source in sources(project)
+        if source.id in found
+    )
+
+
+def save_caption(project: Project, clip_id: str, text: str) -> Clip:
+    from ltx_wizard.dataset.dataset import set_caption
+
+    return set_caption(project, clip_id, text)
+
+
+def replace_text(
+    project: Project, find: str, replace: str, regex: bool = False, preview: bool = False
+) -> list[tuple[str, str, str]]:
+    """Search and replace in all captions; gives (clip id, before, after) of those that change."""
+    from ltx_wizard.dataset.dataset import replace_in_captions
+
+    return replace_in_captions(project, find, replace, regex=regex, preview=preview)
+
+
+def captioned_text(project: Project, clip: Clip) -> str:
+    """The caption as training will see it: with the trigger word, unless the clip is for regularisation."""
+    settings = project.read_settings()
+    if clip.regularisation:
+        return " ".join(clip.caption.split())
+    return trained_caption(clip.caption, settings.trigger_word, settings.trigger_placement)
+
+
+def remove_clip(project: Project, clip_id: str) -> None:
+    from ltx_wizard.dataset.dataset import remove_clips
+
+    remove_clips(project, [clip_id])
+
+
+def model_spec(project: Project) -> ModelSpec:
+    """The model that this project trains; the practice model until one is chosen."""
+    chosen = project.read_settings().model
+    return find_model(chosen) if chosen else EMBEDDED
+
+
+def models() -> tuple[ModelSpec, ...]:
+    """Every base model that the app knows, also those that cannot be trained."""
+    return CATALOG
+
+
+def wanted_clips(goal: Goal) -> tuple[int, int, str]:
+    """(fewest, enough, in words): how many clips a goal needs."""
+    from ltx_wizard.dataset.checks import WANTED_CLIPS
+
+    return WANTED_CLIPS[goal]
+
+
+def wanted_buckets(project: Project) -> tuple[str, ...]:
+    """The buckets that the saved recipe asks for; empty: the model's own."""
+    recipe = saved_recipe(project)
+    return recipe.data.buckets if recipe else ()
+
+
+def saved_recipe(project: Project) -> Recipe | None:
+    """The recipe that the user saved; None before. Raises BadDocument if it is damaged."""
+    try:
+        return read_recipe(project.recipe_file)
+    except NotFound:
+        return None
+
+
+def bucket_plan(project: Project) -> BucketPlan:
+    """Which clip is trained at which size."""
+    from ltx_wizard.dataset.buckets import plan_buckets
+
+    return plan_buckets(clips(project), model_spec(project), wanted_buckets(project))
+
+
+def check(project: Project) -> list[Finding]:
+    """Everything that stands between this dataset and a good LoRA."""
+    from ltx_wizard.dataset.checks import check_dataset
+
+    return check_dataset(
+        project.read_settings(), clips(project), model_spec(project), bucket_plan(project), project=project
+    )
+
+
+def _scenes_of(project: Project, source_id: str) -> SourceScenes:
+    found = scenes(project).get(source_id)
+    if found is None:
+        raise NotFound(problem="This video has no scenes yet.", remedy="Press 'Find scenes' first.")
+    return found
+
+
+def _edit_scenes(
+    project: Project, source_id: str, edit: Callable[[tuple[Scene, ...]], tuple[Scene, ...]]
+) -> None:
+    from ltx_wizard.dataset.dataset import write_scenes
+
+    edited = edit(_scenes_of(project, source_id).scenes)
+    write_scenes(project, SourceScenes(source_id=source_id, scenes=edited, detector="edited"))
+
+
+def _first_of(make: Callable[[], list[Path]]) -> Path | None:
+    """A missing thumbnail is a grey box, not a failed page."""
+    try:
+        made = make()
+    except WizardError:
+        return None
+    return made[0] if made else None

@@ -1,0 +1,270 @@
+"""Starting, stopping and finding jobs. A job is a folder; a worker process does it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ltx_wizard.app import datasets
+from ltx_wizard.app.settings import recent_projects
+from ltx_wizard.app.supervisor import (
+    Supervisor,
+    is_starting_or_alive,
+    read_status,
+    request_pause,
+    request_stop,
+)
+from ltx_wizard.app.system import versions
+from ltx_wizard.core.errors import Busy, NotReady, WizardError
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.recipe import Recipe
+from ltx_wizard.core.run import (
+    CaptionJob,
+    ConformJob,
+    CutJob,
+    ExportJob,
+    FindScenesJob,
+    Job,
+    JobFolder,
+    JobSettings,
+    JobState,
+    JobStatus,
+    MeasureJob,
+    SampleJob,
+    TrainJob,
+    list_job_folders,
+)
+
+if TYPE_CHECKING:
+    from ltx_wizard.dataset.checks import Finding
+
+# ruff: noqa: PLC0415 - the video library is loaded where it is used
+
+_SUPERVISOR = Supervisor()
+
+
+def create_job(project: Project, settings: JobSettings, name: str = "") -> JobFolder:
+    """Write the job folder; nothing runs yet. Raises Busy while another job of this project runs."""
+    running = active_job(project)
+    if running is not None:
+        raise Busy(
+            problem=f"A job of this project is still running: {describe(running)}.",
+            remedy="Wait until it is done, or stop it first.",
+        )
+    parent = project.runs_folder if isinstance(settings, TrainJob) else project.jobs_folder
+    job = Job(settings=settings, created=time.time(), versions=versions())
+    return JobFolder.create(parent, name or settings.kind.replace("_", "-"), job)
+
+
+def start(project: Project, settings: JobSettings, name: str = "") -> JobFolder:
+    """Create a job and start its worker."""
+    folder = create_job(project, settings, name)
+    _SUPERVISOR.start(folder)
+    return folder
+
+
+def start_find_scenes(project: Project) -> JobFolder:
+    if not datasets.sources(project):
+        raise NotReady(problem="There are no videos yet.", remedy="Add some in the step Videos.")
+    return start(project, FindScenesJob())
+
+
+def start_cut(project: Project) -> JobFolder:
+    if not datasets.planned_clips(project):
+        raise NotReady(
+            problem="There is nothing to cut: no scene is kept, or all are too short.",
+            remedy="Find scenes first, keep at least one, or lower the shortest clip length.",
+        )
+    return start(project, CutJob())
+
+
+def start_caption(
+    project: Project, captioner: str = "motion", overwrite: bool = False, clip_ids: tuple[str, ...] = ()
+) -> JobFolder:
+    if not datasets.clips(project):
+        raise NotReady(problem="There are no clips to caption.", remedy="Cut your videos in the step Scenes.")
+    return start(project, CaptionJob(captioner=captioner, clip_ids=clip_ids, overwrite=overwrite))
+
+
+def start_conform(project: Project) -> JobFolder:
+    return start(project, conform_job(project))
+
+
+def conform_job(project: Project) -> ConformJob:
+    """The job that writes every clip at its bucket's size."""
+    plan = datasets.bucket_plan(project)
+    buckets = tuple(dict.fromkeys(plan.assignment.values()))
+    if not buckets:
+        raise NotReady(
+            problem="No clip fits a training size.", remedy="Look at the findings in the step Check."
+        )
+    return ConformJob(buckets=buckets, fps=datasets.model_spec(project).fps)
+
+
+def start_training(project: Project, recipe: Recipe) -> JobFolder:
+    """Freeze the recipe and train. Raises NotReady naming what must be fixed first."""
+    return start(project, training_job(project, recipe), recipe.name)
+
+
+def training_job(project: Project, recipe: Recipe) -> TrainJob:
+    """The frozen recipe with the fingerprint of the dataset. Raises NotReady."""
+    from ltx_wizard.dataset.dataset import fingerprint
+
+    refuse_unready(project)
+    model = recipe.model or datasets.model_spec(project).id
+    return TrainJob(
+        recipe=recipe.model_copy(update={"model": model}),
+        dataset_fingerprint=fingerprint(project),
+    )
+
+
+def refuse_unready(project: Project) -> None:
+    """Raise NotReady if the model cannot be trained or the check has findings that must be fixed."""
+    spec = datasets.model_spec(project)
+    if not spec.trainable:
+        raise NotReady(
+            problem=f"{spec.title} cannot be trained. {spec.why_not_trainable}", remedy="Choose a dev model."
+        )
+    must = [finding for finding in datasets.check(project) if finding.level == "must"]
+    if must:
+        raise NotReady(problem=f"{must[0].title}: {must[0].why}", remedy=must[0].remedy)
+
+
+def resume_training(project: Project, run_name: str) -> JobFolder:
+    """Go on from the newest checkpoint of a run."""
+    folder = find_run(project, run_name)
+    refuse_while_running(project)
+    _SUPERVISOR.start(folder)
+    return folder
+
+
+def refuse_while_running(project: Project) -> None:
+    running = active_job(project)
+    if running is not None:
+        raise Busy(
+            problem=f"A job of this project is still running: {describe(running)}.",
+            remedy="Wait until it is done, or stop it first.",
+        )
+
+
+def find_run(project: Project, run_name: str) -> JobFolder:
+    """Raises NotFound for a name that is not a run of this project."""
+    return JobFolder.open(project.runs_folder / _plain_name(run_name))
+
+
+def start_export(project: Project, run_name: str, step: int, name: str, strength: float = 1.0) -> JobFolder:
+    find_run(project, run_name)
+    return start(project, ExportJob(run=run_name, step=step, strength=strength, name=name))
+
+
+def start_sample(project: Project, settings: SampleJob) -> JobFolder:
+    return start(project, settings)
+
+
+def start_measure(project: Project, settings: MeasureJob) -> JobFolder:
+    return start(project, settings)
+
+
+def apply_fix(project: Project, finding: Finding) -> JobFolder | None:
+    """Do what a finding's button says: a job that runs on, or None when it is done at once."""
+    from ltx_wizard.dataset.checks import apply_fix as apply_at_once
+
+    if finding.fix == "conform":
+        return start_conform(project)
+    if finding.fix == "draft_captions":
+        return start_caption(project, clip_ids=finding.clip_ids)
+    apply_at_once(project, finding.fix, finding.clip_ids)
+    return None
+
+
+def status(job: JobFolder) -> JobStatus:
+    """Where a job stands now, followed by the background thread."""
+    return _SUPERVISOR.status(job)
+
+
+def stop(job: JobFolder) -> None:
+    """Ask the worker to finish its step, save and exit."""
+    request_stop(job)
+
+
+def pause(job: JobFolder, paused: bool) -> None:
+    request_pause(job, paused)
+
+
+def runs(project: Project) -> list[JobFolder]:
+    """All trainings, oldest first."""
+    return list_job_folders(project.runs_folder)
+
+
+def active_job(project: Project) -> JobFolder | None:
+    """The job of this project that waits or runs now; also one that another window or the command line started."""
+    for folder in reversed(list_job_folders(project.jobs_folder) + runs(project)):
+        if is_active(folder):
+            return folder
+    return None
+
+
+def active_jobs() -> list[tuple[Project, JobFolder]]:
+    """Running jobs of all recent projects."""
+    found: list[tuple[Project, JobFolder]] = []
+    for folder in recent_projects():
+        project = Project(folder)
+        job = active_job(project)
+        if job is not None:
+            found.append((project, job))
+    return found
+
+
+def is_active(folder: JobFolder) -> bool:
+    """Whether its worker lives and has not reported its end."""
+    return is_starting_or_alive(folder) and not _ended(folder)
+
+
+def last_job(project: Project, kind: str) -> JobFolder | None:
+    """The newest job of one kind, such as 'cut'."""
+    parent = project.runs_folder if kind == "train" else project.jobs_folder
+    for folder in reversed(list_job_folders(parent)):
+        try:
+            if folder.read_job().settings.kind == kind:
+                return folder
+        except WizardError:
+            continue
+    return None
+
+
+def captioners() -> list[tuple[str, str]]:
+    """(name, title) of every way to write captions."""
+    from ltx_wizard.captioning.captioner import CAPTIONERS
+
+    return [(name, entry.title) for name, entry in CAPTIONERS.items()]
+
+
+def describe(folder: JobFolder) -> str:
+    """What a job does, in words."""
+    names = {
+        "find_scenes": "finding scenes",
+        "cut": "cutting clips",
+        "caption": "writing captions",
+        "conform": "fitting clips to the training size",
+        "train": "training",
+        "sample": "making sample videos",
+        "measure": "measuring the LoRA",
+        "export": "exporting the LoRA",
+    }
+    try:
+        return names[folder.read_job().settings.kind]
+    except WizardError:
+        return folder.name
+
+
+def _ended(folder: JobFolder) -> bool:
+    """A worker that has reported its end may live a moment longer; a resumed one has an older end in its events."""
+    judged = _SUPERVISOR.status(folder)
+    if judged.state is JobState.WAITING:
+        judged = read_status(folder)
+    return judged.is_over
+
+
+def _plain_name(name: str) -> str:
+    """The last part only: a run's name comes from a page and must not lead elsewhere."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1] or "-"

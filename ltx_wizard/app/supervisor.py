@@ -1,0 +1,259 @@
+"""Starting workers, following them, and explaining their deaths.
+
+The worker belongs to itself: it outlives the app and is found again by worker.json. A background thread follows the
+events of every job that this app started or reattached to, so that a page can ask for a status at any moment for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from ltx_wizard.core.documents import read_document
+from ltx_wizard.core.errors import WizardError, explain_os_error
+from ltx_wizard.core.events import Event, EventReader
+from ltx_wizard.core.places import ROOT
+from ltx_wizard.core.run import JobFolder, JobState, JobStatus, WorkerIdentity, fold
+
+POLL_S = 0.25
+STARTING_GRACE_S = 30.0
+"""A worker writes worker.json as its first act; a slow disk and a cold Python may take this long."""
+KILL_GRACE_S = 90.0
+"""Stop means: finish the step, save, exit. On a slow card a step of a large model takes half a minute."""
+_START_TIME_TOLERANCE_S = 2.0
+
+
+def launch_worker(folder: JobFolder) -> subprocess.Popen[bytes]:
+    """Start `python -m ltx_wizard.worker` in a process group of its own. Raises WizardError."""
+    for leftover in (folder.stop_file, folder.pause_file, folder.worker_file):
+        leftover.unlink(missing_ok=True)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path()}
+    try:
+        with folder.log_file.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "ltx_wizard.worker", str(folder.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=os.name != "nt",
+                creationflags=_windows_flags(),
+            )
+    except OSError as error:
+        raise explain_os_error(error, folder.log_file) from error
+
+
+def worker_process(folder: JobFolder) -> psutil.Process | None:
+    """The living process of a job: this very one, not another that was given the same number."""
+    try:
+        identity = read_document(folder.worker_file, WorkerIdentity)
+    except WizardError:
+        return None
+    if identity.host != socket.gethostname():
+        return None
+    try:
+        process = psutil.Process(identity.pid)
+        same = abs(process.create_time() - identity.process_start_time) < _START_TIME_TOLERANCE_S
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None
+
+
+def read_status(folder: JobFolder) -> JobStatus:
+    """The status of a job, from its events and from whether its worker lives."""
+    alive = is_starting_or_alive(folder)  # before the read, else the last events of a dying worker are missed
+    return _judge(folder.status(), alive, folder)
+
+
+def is_starting_or_alive(folder: JobFolder) -> bool:
+    if folder.worker_file.exists():
+        return worker_process(folder) is not None
+    newest = max((_modified(path) for path in (folder.job_file, folder.log_file)), default=0.0)
+    return time.time() - newest < STARTING_GRACE_S
+
+
+def request_stop(folder: JobFolder) -> None:
+    """Ask the worker to finish its step, save and exit."""
+    _touch(folder.stop_file)
+
+
+def request_pause(folder: JobFolder, paused: bool) -> None:
+    if paused:
+        _touch(folder.pause_file)
+    else:
+        folder.pause_file.unlink(missing_ok=True)
+
+
+def kill(folder: JobFolder) -> None:
+    """End a worker that does not stop. Its last checkpoint stays."""
+    process = worker_process(folder)
+    if process:
+        process.kill()
+        process.wait(timeout=10)
+
+
+class Supervisor:
+    """One background thread that follows jobs. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: dict[Path, _Watched] = {}
+        self._thread: threading.Thread | None = None
+
+    def start(self, folder: JobFolder) -> None:
+        """Launch the worker of a job and follow it."""
+        child = launch_worker(folder)
+        with self._lock:
+            self._watched[folder.folder] = _Watched(folder, child)
+        self._ensure_thread()
+
+    def status(self, folder: JobFolder) -> JobStatus:
+        """The latest status; reattaches to a job that this app did not start."""
+        with self._lock:
+            watched = self._watched.get(folder.folder)
+            if watched is None:
+                watched = self._watched[folder.folder] = _Watched(folder, None)
+                watched.update()
+        self._ensure_thread()
+        return watched.status
+
+    def _ensure_thread(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._follow, name="job supervisor", daemon=True)
+                self._thread.start()
+
+    def _follow(self) -> None:
+        while True:
+            with self._lock:
+                active = [watched for watched in self._watched.values() if not watched.is_settled]
+            for watched in active:
+                try:
+                    watched.update()
+                except Exception as error:  # the thread must outlive one unreadable folder
+                    watched.give_up(error)
+            time.sleep(POLL_S)
+
+
+class _Watched:
+    """A job and what is known of it. Updated by the supervisor's thread only, after the first time."""
+
+    def __init__(self, folder: JobFolder, child: subprocess.Popen[bytes] | None) -> None:
+        self.folder = folder
+        self.status = JobStatus()
+        self.is_settled = False
+        self._child = child
+        self._reader = EventReader(folder.events_file)
+        self._folded = JobStatus()
+        self._skip_old_end = folder.events_file.exists() and child is not None
+
+    def update(self) -> None:
+        alive = self._is_alive()
+        self._folded = fold(self._reader.read_new(), self._folded)
+        judged = self._folded
+        if self._skip_old_end and judged.is_over and alive:
+            # A resumed run: its events still end with the last end until the new worker reports.
+            judged = replace(judged, state=JobState.WAITING, problem="", remedy="")
+        else:
+            judged = _judge(judged, alive, self.folder)
+        self.status = judged
+        self.is_settled = judged.is_over and not alive
+
+    def give_up(self, error: Exception) -> None:
+        self.is_settled = True
+        self.status = replace(
+            self.status,
+            state=JobState.FAILED,
+            problem=f"The folder of this job cannot be read: {error}",
+            remedy="Check the disk, then open the project again.",
+        )
+
+    def _is_alive(self) -> bool:
+        if self._child is not None:
+            return self._child.poll() is None
+        return is_starting_or_alive(self.folder)
+
+
+def follow(folder: JobFolder, on_event: Callable[[Event], None]) -> JobStatus:
+    """Start a job's worker and report its events until it ends. For the command line; Ctrl+C asks it to stop."""
+    reader = EventReader(folder.events_file)
+    reader.read_new()
+    child = launch_worker(folder)
+    stop_asked = False
+    while True:
+        try:
+            over = child.poll() is not None
+            for event in reader.read_new():
+                on_event(event)
+            if over:
+                return read_status(folder)
+            time.sleep(POLL_S / 2)
+        except KeyboardInterrupt:
+            if stop_asked:
+                kill(folder)
+            stop_asked = True
+            request_stop(folder)
+
+
+def _judge(status: JobStatus, alive: bool, folder: JobFolder) -> JobStatus:
+    """A job without an end whose worker is gone has failed."""
+    if alive or status.is_over:
+        return status
+    problem, remedy = _explain_death(folder)
+    return replace(status, state=JobState.FAILED, progress=None, problem=problem, remedy=remedy)
+
+
+def _explain_death(folder: JobFolder) -> tuple[str, str]:
+    tail = _log_tail(folder.log_file)
+    saved = "Everything up to the last checkpoint is kept. Press Resume to go on."
+    if "out of memory" in tail.lower():
+        return "The worker ran out of memory.", f"Choose a smaller preset or size. {saved}"
+    if "No space left" in tail:
+        return "The disk is full.", f"Free some space. {saved}"
+    last = tail.strip().splitlines()[-1] if tail.strip() else "it left no message"
+    return f"The worker ended without a word ({last[:200]}).", saved
+
+
+def _log_tail(path: Path, size: int = 4000) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _touch(path: Path) -> None:
+    try:
+        path.touch()
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _python_path() -> str:
+    inherited = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join(part for part in (str(ROOT), inherited) if part)
+
+
+def _windows_flags() -> int:
+    """A process group of its own, so that closing the console does not end a night's training."""
+    if os.name != "nt":
+        return 0
+    return getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
