@@ -36,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="", help="address to serve at; default: this computer only")
     parser.add_argument("--port", type=int, default=None, help="port; default: 7860, or the next free one")
     parser.add_argument("--user", default="wizard", help="name for the login")
-    parser.add_argument("--password", default="", help="password for the login; default: a random one, printed once")
+    parser.add_argument(
+        "--password", default="", help="password for the login; default: a random one, printed once"
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument("--project", type=Path, default=None, help="folder of the project to open")
     return parser

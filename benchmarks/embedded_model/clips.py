@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
 import scenes as s
+import torch
 from scenes import Scenes
 from shapes import SHAPES
+from torch import Tensor
+from torch.nn import functional
 
 _CHUNK_PIXELS = 48_000_000
 """Pixels drawn at a time; bounds the working memory at about 3 GB."""
 _GLOW_LENGTH = 0.10
 
 
-def render(scenes: Scenes, frames: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+def render(
+    scenes: Scenes, frames: int, height: int, width: int, device: torch.device | str = "cpu"
+) -> Tensor:
     """Draw the scenes. Gives uint8 [N, F, H, W, 3] on the device."""
     result = torch.empty(len(scenes), frames, height, width, 3, dtype=torch.uint8, device=device)
     chunk = max(1, _CHUNK_PIXELS // (frames * height * width))
@@ -55,7 +56,9 @@ def _camera_points(scenes: Scenes, frames: int, height: int, width: int) -> Tens
     progress = _progress(frames, device) - 0.5
     direction = torch.tensor([[0, 0], [1, 0], [-1, 0], [0, -1], [0, 1], [0, 0], [0, 0]], device=device)
     shift = direction[scenes.camera_id] * scenes.camera_amount[:, None]
-    zooming = torch.tensor([0.0, 0, 0, 0, 0, -1.0, 1.0], device=device)[scenes.camera_id] * scenes.camera_amount
+    zooming = (
+        torch.tensor([0.0, 0, 0, 0, 0, -1.0, 1.0], device=device)[scenes.camera_id] * scenes.camera_amount
+    )
     zoom = torch.exp(zooming[:, None] * progress)
     moved = grid[None, None] * zoom[:, :, None, None, None]
     return moved + (shift[:, None] * progress[None, :, None])[:, :, None, None, :]
@@ -144,7 +147,13 @@ def _path(scenes: Scenes, slot: int, frames: int, aspect: Tensor) -> tuple[Tenso
     progress = _progress(frames, motion.device)
     reach, turns, phase = (x[:, slot, None] for x in (scenes.reach, scenes.turns, scenes.phase))
     signs = torch.zeros(len(s.MOTIONS), 2, device=motion.device)
-    signs[s.RIGHT, 0], signs[s.LEFT, 0], signs[s.UP, 1], signs[s.DOWN, 1], signs[s.ZIGZAG, 0] = 1, -1, -1, 1, 1
+    signs[s.RIGHT, 0], signs[s.LEFT, 0], signs[s.UP, 1], signs[s.DOWN, 1], signs[s.ZIGZAG, 0] = (
+        1,
+        -1,
+        -1,
+        1,
+        1,
+    )
     moved = signs[motion][:, None] * (reach * (2.0 * progress - 1.0))[..., None]
 
     def only(kind: int, values: Tensor) -> Tensor:
@@ -158,7 +167,9 @@ def _path(scenes: Scenes, slot: int, frames: int, aspect: Tensor) -> tuple[Tenso
         + only(s.BOUNCES, reach * (1.0 - 2.0 * torch.sin(math.pi * turns * progress).abs()))
         + only(s.ZIGZAG, 0.7 * saw.expand_as(turn))
     )
-    growth = only(s.GROWS, 2.0 * progress.expand_as(turn) - 1.0) + only(s.SHRINKS, 1.0 - 2.0 * progress.expand_as(turn))
+    growth = only(s.GROWS, 2.0 * progress.expand_as(turn) - 1.0) + only(
+        s.SHRINKS, 1.0 - 2.0 * progress.expand_as(turn)
+    )
     scale = torch.exp(0.55 * growth)
     centre = (scenes.centre[:, slot] * aspect)[:, None] + scenes.offset[:, slot][:, None] * scale[..., None]
     position = centre + moved + torch.stack([dx, dy], dim=-1)

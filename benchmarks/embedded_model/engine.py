@@ -38,7 +38,9 @@ class Muon:
     few batched products. Capturable: the learning rate is a tensor.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: Tensor, momentum: float, weight_decay: float) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: Tensor, momentum: float, weight_decay: float
+    ) -> None:
         groups: dict[torch.Size, list[nn.Parameter]] = {}
         for parameter in parameters:
             groups.setdefault(parameter.shape, []).append(parameter)
@@ -95,7 +97,9 @@ class Trainer:
         self._adam = torch.optim.AdamW(
             others, lr=self._lr, betas=betas, weight_decay=weight_decay, capturable=self._on_gpu, fused=True
         )
-        self._muon = Muon(orthogonal, self._lr, momentum=0.95, weight_decay=weight_decay) if orthogonal else None
+        self._muon = (
+            Muon(orthogonal, self._lr, momentum=0.95, weight_decay=weight_decay) if orthogonal else None
+        )
         self._max_norm, self._ema_decay = max_norm, ema_decay
         self._averages = [p.detach().clone() for p in parameters] if ema_decay else []
         self._loss_sum = torch.zeros((), device=device)
@@ -106,6 +110,7 @@ class Trainer:
 
     def add(self, name: str, loss_of_batch: Callable[[], Tensor]) -> None:
         """Make a kind of step. Its first runs, at learning rate 0, tune kernels and create optimiser state."""
+
         def one_step() -> None:
             self._one_step(loss_of_batch)
 

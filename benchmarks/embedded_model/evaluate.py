@@ -25,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import scenes as s
 from clips import render
-from ltx_wizard.sampling.measures import dark_border_share, mean_absolute_change, object_colours
 from shapes import SHAPES
 from sheets import save_sheet
 from train import decode, encode, psnr
+
+from ltx_wizard.sampling.measures import dark_border_share, mean_absolute_change, object_colours
 
 Frames = NDArray[np.uint8]
 _COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
@@ -44,7 +45,9 @@ _STANDS_OUT = 0.2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", required=True)
     parser.add_argument("--sheets", default="sheets")
     parser.add_argument("--guidance", type=float, default=2.0)
@@ -70,7 +73,9 @@ def evaluate(pipeline: LTXPipeline, guidance: float, sheets: Path, skip: int = 1
     for name, value in vae_quality(pipeline).items():
         note(name, value)
     for kind, words in (("short", _SHORT), ("long", _LONG)):
-        for name, value in colour_and_direction(pipeline, guidance, words, sheets / f"direction_{kind}.png", skip).items():
+        for name, value in colour_and_direction(
+            pipeline, guidance, words, sheets / f"direction_{kind}.png", skip
+        ).items():
             note(f"{name} ({kind} sentence)", value)
     note("shape right", shapes_right(pipeline, guidance, sheets / "shapes.png", skip))
     note("two objects, both right", pairs_right(pipeline, guidance, sheets / "pairs.png", skip))
@@ -81,13 +86,21 @@ def evaluate(pipeline: LTXPipeline, guidance: float, sheets: Path, skip: int = 1
 
 
 def sample(
-    pipeline: LTXPipeline, prompts: list[str], guidance: float, *, seed: int = 0, frames: int = 17, steps: int = 25
+    pipeline: LTXPipeline,
+    prompts: list[str],
+    guidance: float,
+    *,
+    seed: int = 0,
+    frames: int = 17,
+    steps: int = 25,
 ) -> list[Frames]:
     """One 192x192 clip per prompt, uint8 [F, H, W, 3]; a prompt's noise depends on the seed and its place."""
     clips: list[Frames] = []
     for start in range(0, len(prompts), 16):
         chosen = prompts[start : start + 16]
-        generators = [torch.Generator("cpu").manual_seed(seed * 10_000 + start + i) for i in range(len(chosen))]
+        generators = [
+            torch.Generator("cpu").manual_seed(seed * 10_000 + start + i) for i in range(len(chosen))
+        ]
         shown = pipeline(
             prompt=chosen, width=192, height=192, num_frames=frames, frame_rate=8, num_inference_steps=steps,
             guidance_scale=guidance, generator=generators, output_type="np",
@@ -164,10 +177,17 @@ def pairs_right(pipeline: LTXPipeline, guidance: float, sheet: Path, skip: int) 
 
 def made_up_word_effect(pipeline: LTXPipeline, guidance: float, sheet: Path) -> dict[str, float]:
     """What a word that no caption had does to a clip before any LoRA: nothing, if all is well."""
-    plain = [f"A large {c} {shape} moves to the right on a plain grey background." for c, shape in zip(_COLOURS, s.SHAPE_NAMES, strict=False)]
+    plain = [
+        f"A large {c} {shape} moves to the right on a plain grey background."
+        for c, shape in zip(_COLOURS, s.SHAPE_NAMES, strict=False)
+    ]
     worded = [f"nobuzik style. {prompt}" for prompt in plain]
     without, with_word = sample(pipeline, plain, guidance, seed=4), sample(pipeline, worded, guidance, seed=4)
-    save_sheet(sheet, [c for pair in zip(without, with_word, strict=True) for c in pair], [p for pair in zip(plain, worded, strict=True) for p in pair])
+    save_sheet(
+        sheet,
+        [c for pair in zip(without, with_word, strict=True) for c in pair],
+        [p for pair in zip(plain, worded, strict=True) for p in pair],
+    )
     change = np.mean([mean_absolute_change(a, b) for a, b in zip(without, with_word, strict=True)])
     kept = [_COLOURS[i] in object_colours(clip)[:1] for i, clip in enumerate(with_word)]
     return {
@@ -199,7 +219,9 @@ def ground_deviation(clip: Frames) -> float:
     for frame in clip[::4]:
         near = object_mask(frame)
         for _ in range(12):
-            near = near | np.roll(near, 1, 0) | np.roll(near, -1, 0) | np.roll(near, 1, 1) | np.roll(near, -1, 1)
+            near = (
+                near | np.roll(near, 1, 0) | np.roll(near, -1, 0) | np.roll(near, 1, 1) | np.roll(near, -1, 1)
+            )
         if (~near).sum() > 100:
             deviations.append(frame[~near].astype(np.float32).std(axis=0).mean())
     return float(np.mean(deviations)) if deviations else math.nan

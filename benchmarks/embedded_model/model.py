@@ -10,11 +10,10 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLLTXVideo, FlowMatchEulerDiscreteScheduler, LTXVideoTransformer3DModel
+from tokenizer import build_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import T5Config, T5EncoderModel
-
-from tokenizer import build_tokenizer
 
 SPATIAL = 32
 TEMPORAL = 8
@@ -100,7 +99,9 @@ def encode_tokens(encoder: T5EncoderModel, ids: Tensor, visible: Tensor) -> Tens
         query, key, value = (
             layer(normed).unflatten(-1, (attention.n_heads, -1)).transpose(1, 2) for layer in heads
         )
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query), scale=1.0)
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias.to(query), scale=1.0
+        )
         hidden = hidden + attention.o(mixed.transpose(1, 2).flatten(2))
         hidden = block.layer[1](hidden)
     return encoder.encoder.final_layer_norm(hidden)

@@ -11,9 +11,8 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from shapes import SHAPES
+from torch import Tensor
 
 SHAPE_NAMES = tuple(SHAPES)
 
@@ -52,7 +51,19 @@ SIZE_RANGES = ((0.20, 0.25), (0.31, 0.37), (0.45, 0.53))
 SPEEDS = ("slow", "normal", "fast")
 REACH_RANGES = ((0.20, 0.27), (0.36, 0.48), (0.58, 0.66))
 CAMERAS = ("static", "right", "left", "up", "down", "in", "out")
-MOTIONS = ("still", "right", "left", "up", "down", "circles", "bounces", "grows", "shrinks", "spins", "zigzag")
+MOTIONS = (
+    "still",
+    "right",
+    "left",
+    "up",
+    "down",
+    "circles",
+    "bounces",
+    "grows",
+    "shrinks",
+    "spins",
+    "zigzag",
+)
 BASE_MOTIONS = 10
 STILL, RIGHT, LEFT, UP, DOWN, CIRCLES, BOUNCES, GROWS, SHRINKS, SPINS, ZIGZAG = range(len(MOTIONS))
 _BESIDE = (STILL, UP, DOWN, BOUNCES, GROWS, SHRINKS, SPINS, CIRCLES)
@@ -177,15 +188,21 @@ def sample_scenes(count: int, random: torch.Generator, style_share: float = 0.35
     look_ground = torch.tensor([look.ground for look in table])[style_id]
     ground = torch.where(styled[:, None], look_ground + _spread(random, 0.015, count, 3), ground).clamp(0, 1)
     pattern_id = _integers(random, BASE_PATTERNS, count)
-    pattern_id = torch.where(torch.rand(count, generator=random) < 0.30, torch.zeros_like(pattern_id), pattern_id)
+    pattern_id = torch.where(
+        torch.rand(count, generator=random) < 0.30, torch.zeros_like(pattern_id), pattern_id
+    )
 
     layout_id = _layouts(random, count)
     colour_id, colour = _named_colours(random, ground, torch.ones(len(COLOUR_NAMES), dtype=torch.bool))
     shape_id = _integers(random, len(SHAPE_NAMES), count, SLOTS)
     motion_id = _motions(random, layout_id, shape_id)
     rimmed = (torch.rand(count, generator=random) < 0.20) & ~styled
-    rim = torch.where(styled[:, None], torch.tensor([look.rim for look in table])[style_id], torch.tensor(0.04))
-    rim_width = torch.where(styled, torch.tensor([look.rim_width for look in table])[style_id], rimmed * 0.065)
+    rim = torch.where(
+        styled[:, None], torch.tensor([look.rim for look in table])[style_id], torch.tensor(0.04)
+    )
+    rim_width = torch.where(
+        styled, torch.tensor([look.rim_width for look in table])[style_id], rimmed * 0.065
+    )
     hollow = styled & torch.tensor([look.hollow for look in table])[style_id]
     cameras = torch.rand(count, generator=random) < 0.18
     return Scenes(
@@ -228,7 +245,11 @@ def single_scenes(
         camera_id=torch.zeros_like(scenes.camera_id),
         layout_id=torch.zeros_like(scenes.layout_id),
     )[rows]
-    shape_id, colour_id, motion_id = scenes.shape_id.clone(), scenes.colour_id.clone(), scenes.motion_id.clone()
+    shape_id, colour_id, motion_id = (
+        scenes.shape_id.clone(),
+        scenes.colour_id.clone(),
+        scenes.motion_id.clone(),
+    )
     size_id = scenes.size_id.clone()
     if shape is not None:
         shape_id[:, 0] = shape
@@ -342,7 +363,9 @@ def wide_scenes(count: int, random: torch.Generator) -> Scenes:
 def _free_scenes(count: int, random: torch.Generator) -> Scenes:
     scenes = sample_scenes(count, random, style_share=0.3)
     dark = torch.rand(count, generator=random) < 0.4
-    ground = torch.where(dark[:, None], _dark_grounds(random, count) * 2.0, torch.rand(count, 3, generator=random))
+    ground = torch.where(
+        dark[:, None], _dark_grounds(random, count) * 2.0, torch.rand(count, 3, generator=random)
+    )
     clouds = torch.rand(count, generator=random) < 0.25
     lines = torch.rand(count, generator=random) < 0.3
     glows = torch.rand(count, generator=random) < 0.3
@@ -368,7 +391,9 @@ def _named_colours(random: torch.Generator, ground: Tensor, allowed: Tensor) -> 
     """Different named colours per slot that stand out from the ground. Gives ids [N, K] and values [N, K, 3]."""
     values = torch.tensor(list(COLOURS.values()))
     distance = torch.cdist(ground, values)
-    score = torch.rand(len(ground), len(values), generator=random) - 10.0 * (distance < 0.42) - 100.0 * ~allowed
+    score = (
+        torch.rand(len(ground), len(values), generator=random) - 10.0 * (distance < 0.42) - 100.0 * ~allowed
+    )
     ids = score.argsort(dim=1, descending=True)[:, :SLOTS]
     colour = values[ids] + _spread(random, 0.03, *ids.shape, 3)
     return ids, colour.clamp(0, 1)

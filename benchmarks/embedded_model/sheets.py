@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw
 _SHOWN_FRAMES = 5
 
 
-def save_sheet(path: Path, clips: list[np.ndarray], titles: list[str], columns: int = 2, shrink: int = 2) -> None:
+def save_sheet(
+    path: Path, clips: list[np.ndarray], titles: list[str], columns: int = 2, shrink: int = 2
+) -> None:
     """Write a PNG with five frames of each clip under its title. clips: uint8 [F, H, W, 3], of one size."""
     cells = [_cell(clip, title, shrink) for clip, title in zip(clips, titles, strict=True)]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)

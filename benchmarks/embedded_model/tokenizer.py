@@ -9,9 +9,8 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from transformers import T5TokenizerFast
-
 from captions import vocabulary_words
+from transformers import T5TokenizerFast
 
 MAX_TOKENS = 128
 """What diffusers' LTXPipeline pads to and cuts at."""

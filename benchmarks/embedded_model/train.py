@@ -19,21 +19,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import model as m
 import numpy as np
 import torch
-from diffusers import AutoencoderKLLTXVideo
-from diffusers.models.autoencoders.autoencoder_kl_ltx import LTXVideoCausalConv3d
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional
-
-import model as m
 from captions import caption
 from clips import render
+from diffusers import AutoencoderKLLTXVideo
+from diffusers.models.autoencoders.autoencoder_kl_ltx import LTXVideoCausalConv3d
 from engine import Budget, Trainer, learning_rate_at
+from safetensors.torch import load_file, save_file
 from scenes import Scenes, concatenate, neon_scenes, sample_scenes, wide_scenes
 from sheets import save_sheet
 from tokenizer import build_tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
 
 TEXT_TOKENS = 64
 """No training caption is longer. The text encoder still sees all 128 places, as in LTXPipeline; the transformer
@@ -341,7 +340,9 @@ def make_latents(plan: Plan, work: Path, cache: Path, minutes: float, seed: int)
     _say(f"latents: {total} clips in {budget.elapsed_s:.0f} s")
 
 
-def _caption_tokens(drawn: Scenes, words: random.Random, tokenizer: Callable[..., dict[str, Tensor]]) -> Tensor:
+def _caption_tokens(
+    drawn: Scenes, words: random.Random, tokenizer: Callable[..., dict[str, Tensor]]
+) -> Tensor:
     """Token ids of several captions per scene, int16 [N, 3, 64], padded with 0."""
     texts = [caption(drawn, row, words) for row in range(len(drawn)) for _ in range(CAPTIONS_PER_CLIP)]
     ids = tokenizer(texts, padding="max_length", max_length=TEXT_TOKENS, truncation=True, return_tensors="pt")
@@ -389,7 +390,11 @@ def train_transformer(
         torch._dynamo.config.suppress_errors = True
         for block in student.transformer.transformer_blocks:
             block.compile(dynamic=True)
-    weights = [p for n, p in student.transformer.transformer_blocks.named_parameters() if p.ndim == 2 and "table" not in n]
+    weights = [
+        p
+        for n, p in student.transformer.transformer_blocks.named_parameters()
+        if p.ndim == 2 and "table" not in n
+    ]
     trainer = Trainer(
         list(student.parameters()),
         betas=(0.9, 0.98),
@@ -485,7 +490,8 @@ def _neighbour_loss(guesses: Tensor, ids: Tensor) -> Tensor:
     after = functional.pad(target, (0, 1), value=-100)[:, 1:]
     per_guess = guesses.unflatten(-1, (3, -1)).flatten(0, 1)
     losses = [
-        functional.cross_entropy(per_guess[:, index], wanted.flatten(), reduction="sum") / (wanted >= 0).sum().clamp(min=1)
+        functional.cross_entropy(per_guess[:, index], wanted.flatten(), reduction="sum")
+        / (wanted >= 0).sum().clamp(min=1)
         for index, wanted in enumerate((target, before, after))
     ]
     return torch.stack(losses).sum()
@@ -509,7 +515,9 @@ def _run(plan: Plan, trainer: Trainer, budget: Budget, step: Callable[[float], N
             torch.cuda.synchronize()
         if budget.elapsed_s - said >= plan.report_every_s:
             said = budget.elapsed_s
-            _say(f"{title}: step {trainer.steps}, {said:.0f} of {budget.seconds:.0f} s, loss {trainer.mean_loss():.4f}")
+            _say(
+                f"{title}: step {trainer.steps}, {said:.0f} of {budget.seconds:.0f} s, loss {trainer.mean_loss():.4f}"
+            )
     _say(f"{title}: done, {trainer.steps} steps, loss {trainer.mean_loss():.4f}")
 
 
@@ -544,7 +552,9 @@ def _say(text: str) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", choices=("vae", "latents", "transformer", "assemble", "all"))
     parser.add_argument("--work", required=True, help="folder for what stages hand on")
     parser.add_argument("--cache", help="folder for the encoded clips, a few GB; default: WORK")
@@ -552,7 +562,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8.0, help="time budget of the stage, or of all")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw")
-    parser.add_argument("--lr", type=float, default=1.2e-3, help="peak learning rate of the transformer stage")
+    parser.add_argument(
+        "--lr", type=float, default=1.2e-3, help="peak learning rate of the transformer stage"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the transformer from WORK")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tiny", action="store_true", help="test the code on a CPU")

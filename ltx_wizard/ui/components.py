@@ -29,7 +29,9 @@ def h(tag: str, *children: Child, **attributes: Attribute) -> Markup:
     all_classes = " ".join([*classes, *([str(extra)] if extra else [])])
     parts = [f' class="{html.escape(all_classes)}"'] if all_classes else []
     parts += [
-        _attribute(key, value) for key, value in attributes.items() if value is not None and value is not False
+        _attribute(key, value)
+        for key, value in attributes.items()
+        if value is not None and value is not False
     ]
     opening = f"<{name}{''.join(parts)}>"
     return Markup(opening if name in _VOID else f"{opening}{join(children)}</{name}>")
@@ -64,7 +66,13 @@ def icon_button(symbol: str, title: str, do: str, **data: Attribute) -> Markup:
     """A small button with a picture; `title` is what it does."""
     attributes = {f"data_{key}": value for key, value in data.items()}
     return h(
-        "button.wz-icon-btn", icon(symbol), type="button", title=title, aria_label=title, data_do=do, **attributes
+        "button.wz-icon-btn",
+        icon(symbol),
+        type="button",
+        title=title,
+        aria_label=title,
+        data_do=do,
+        **attributes,
     )
 
 
@@ -96,7 +104,9 @@ def error_card(problem: str, remedy: str, details: str = "") -> Markup:
 def notice(text: str, kind: str = "good", more: Child = None) -> Markup:
     """A short message. kind: good, warn or info."""
     symbol = {"good": "check", "warn": "alert", "info": "info"}[kind]
-    return h("div.wz-notice", icon(symbol), h("div", h("strong", text), more), class_=f"wz-{kind}", role="status")
+    return h(
+        "div.wz-notice", icon(symbol), h("div", h("strong", text), more), class_=f"wz-{kind}", role="status"
+    )
 
 
 def working_card(kind: str, title: str, hint: str = "") -> Markup:

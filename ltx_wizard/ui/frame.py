@@ -96,7 +96,10 @@ def _machine() -> Markup:
     return h(
         "div.wz-machine",
         h("div.wz-machine-name", icon("chip"), h("span", name)),
-        h("div.wz-bar.thin", h("i", style=f"width:{100 * used / max(total, 0.1):.0f}%", data_machine_bar="1")),
+        h(
+            "div.wz-bar.thin",
+            h("i", style=f"width:{100 * used / max(total, 0.1):.0f}%", data_machine_bar="1"),
+        ),
         h("div.wz-strip-text", note, data_machine_text="1", data_note=note),
     )
 

@@ -51,7 +51,7 @@ def job_json(job: JobFolder) -> dict[str, object]:
     status = jobs.status(job)
     done, total = _done_and_total(status)
     return {
-        "kind": job.folder.parent.name == "runs" and "train" or _kind(job),
+        "kind": (job.folder.parent.name == "runs" and "train") or _kind(job),
         "name": job.name,
         "title": jobs.describe(job),
         "done": done,

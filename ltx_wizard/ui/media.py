@@ -19,7 +19,9 @@ from ltx_wizard.core.clip import Clip, Scene, Source
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.project import PROJECT_FILE, Project
 
-_SHOWN = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".jpg", ".jpeg", ".png", ".webp"})
+_SHOWN = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".jpg", ".jpeg", ".png", ".webp"}
+)
 _DOWNLOADED = frozenset({".safetensors"})
 _ASSETS = {"css": ".css", "js": ".js", "icon": ".svg"}
 _PLAYS_IN_BROWSERS = frozenset({".mp4", ".m4v", ".webm", ".mov"})

@@ -77,7 +77,11 @@ def _check(project: Project) -> StepState:
         return _TODO
     levels = [finding.level for finding in datasets.check(project)]
     must, should = levels.count("must"), levels.count("should")
-    return StepState("warn", f"{must} to fix") if must else StepState("done", f"{should} notes" if should else "")
+    return (
+        StepState("warn", f"{must} to fix")
+        if must
+        else StepState("done", f"{should} notes" if should else "")
+    )
 
 
 def _train(project: Project) -> StepState:

@@ -94,11 +94,11 @@ class Page:
     def busy(self, listener: Listener, text: str, card: gr.HTML) -> None:
         """Show at once that something takes a while; done in the browser."""
         shown = json.dumps(notice(text, "info"))
-        listener(fn=None, js=f"() => {shown}", outputs=[card], show_progress="hidden", api_visibility="private")
+        listener(
+            fn=None, js=f"() => {shown}", outputs=[card], show_progress="hidden", api_visibility="private"
+        )
 
-    def on_act(
-        self, panel: gr.HTML, actions: Mapping[str, Action], inputs: Sequence[Component] = ()
-    ) -> None:
+    def on_act(self, panel: gr.HTML, actions: Mapping[str, Action], inputs: Sequence[Component] = ()) -> None:
         """Call actions[data-do](project path, data, *values) when something in a panel is clicked."""
 
         known = {"stop_job": _stop_job, **actions}
@@ -123,9 +123,7 @@ class Page:
                 inputs=[self.step, *light.inputs],
                 **{**shared, "outputs": [*light.outputs, *notices], "trigger_mode": "always_last"},
             )
-        blocks.load(
-            self.show, inputs=[self.project, self.step], js="() => window.wizard.address()", **shared
-        )
+        blocks.load(self.show, inputs=[self.project, self.step], js="() => window.wizard.address()", **shared)
         self.bus.go(self._go, inputs=[], **shared)
 
     def show(self, path: str, step: str, outcome: Outcome | None = None) -> Updates:

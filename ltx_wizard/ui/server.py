@@ -76,12 +76,17 @@ def serve(options: Options, started: float | None = None) -> None:
     app = guarded(build_app(port), login)
 
     def ready() -> None:
-        print(f"Ready at {_page_address(options, port)} after {time.monotonic() - began:.1f} s. Ctrl+C ends it.", flush=True)
+        print(
+            f"Ready at {_page_address(options, port)} after {time.monotonic() - began:.1f} s. Ctrl+C ends it.",
+            flush=True,
+        )
         _tell_login(login, options)
         if options.share:
             _open_tunnel(port)
         if options.browser and not options.share:
-            threading.Thread(target=webbrowser.open, args=(_page_address(options, port),), daemon=True).start()
+            threading.Thread(
+                target=webbrowser.open, args=(_page_address(options, port),), daemon=True
+            ).start()
 
     _run(app, listener, ready)
 
@@ -191,7 +196,10 @@ def _tell_login(login: Credentials | None, options: Options) -> None:
     if login is None:
         return
     print(f"Others can reach this window. They need the name {login.user}", end="")
-    print(" and the password that you gave." if options.password else f" and the password {login.password}", flush=True)
+    print(
+        " and the password that you gave." if options.password else f" and the password {login.password}",
+        flush=True,
+    )
 
 
 def _open_tunnel(port: int) -> None:
@@ -203,7 +211,10 @@ def _open_tunnel(port: int) -> None:
 
         address = networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
     except (OSError, RuntimeError, ValueError) as error:
-        print(f"No public address: {error}. Check the connection; the window works on this computer.", file=sys.stderr)
+        print(
+            f"No public address: {error}. Check the connection; the window works on this computer.",
+            file=sys.stderr,
+        )
         return
     print(f"Public address: {address}", flush=True)
 
@@ -216,5 +227,7 @@ def _run(app: ASGIApp, listener: socket.socket, ready: object) -> None:
             await super().startup(sockets)
             ready()  # pyright: ignore[reportCallIssue]
 
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2
+    )
     Server(config).run(sockets=[listener])

@@ -15,7 +15,9 @@ _BUS_SCRIPT = "window.wizard.connect(element, props, trigger, watch, 'go', 'act'
 
 def build() -> gr.Blocks:
     """All steps stand in the page; the script shows one. So moving between them is immediate."""
-    with gr.Blocks(title="LTX Wizard", fill_width=True, analytics_enabled=False, delete_cache=(3600, 86_400)) as blocks:
+    with gr.Blocks(
+        title="LTX Wizard", fill_width=True, analytics_enabled=False, delete_cache=(3600, 86_400)
+    ) as blocks:
         page = Page(
             project=gr.Textbox("", visible="hidden", elem_id="wz-project"),
             step=gr.Textbox("", visible="hidden", elem_id="wz-current-step"),

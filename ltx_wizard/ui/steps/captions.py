@@ -32,10 +32,14 @@ def build(page: Page) -> StepView:
     with gr.Row(elem_classes="wz-footer"):
         back = gr.Button("Back", elem_id="captions-back")
         primary = gr.Button("Check the dataset", variant="primary", elem_id="captions-primary")
-    with gr.Accordion("Advanced: trigger word, search and replace, captioner", open=False, elem_classes="wz-advanced"):
+    with gr.Accordion(
+        "Advanced: trigger word, search and replace, captioner", open=False, elem_classes="wz-advanced"
+    ):
         with gr.Row():
             trigger = gr.Textbox(label="Trigger word", max_length=100, elem_id="captions-trigger")
-            placement = gr.Dropdown(_PLACEMENTS, label="Where it goes in training", elem_id="captions-placement")
+            placement = gr.Dropdown(
+                _PLACEMENTS, label="Where it goes in training", elem_id="captions-placement"
+            )
         with gr.Row(elem_classes="wz-inline-end"):
             find = gr.Textbox(label="Search", elem_id="captions-find")
             replace = gr.Textbox(label="Replace by", elem_id="captions-replace")
@@ -124,7 +128,9 @@ def _head(clips: list[Clip]) -> Markup:
 
 def _work(clips: list[Clip], busy: str) -> Markup | str:
     if not clips:
-        return empty_state("text", "No clips yet", "Cut your videos in step 3; images become clips by themselves.")
+        return empty_state(
+            "text", "No clips yet", "Cut your videos in step 3; images become clips by themselves."
+        )
     if busy == "caption":
         return working_card("caption", "Writing draft captions", "They appear below as they are written.")
     missing = [clip for clip in clips if not clip.caption.strip()]

@@ -97,14 +97,22 @@ def _group(
 ) -> Markup | None:
     mine = [finding for finding in found if finding.level == level]
     if not mine:
-        return h("section.wz-section", h("h2", title), h("p.wz-muted", "Nothing.")) if level == "must" else None
+        return (
+            h("section.wz-section", h("h2", title), h("p.wz-muted", "Nothing.")) if level == "must" else None
+        )
     cards = [_finding(project, finding, symbol, clips) for finding in mine]
     look = "wz-findings wz-fine" if level == "fine" else "wz-findings"
-    return h("section.wz-section", h("h2", title, h("span.wz-count", len(mine))), h("div", cards, class_=look))
+    return h(
+        "section.wz-section", h("h2", title, h("span.wz-count", len(mine))), h("div", cards, class_=look)
+    )
 
 
 def _finding(project: Project, finding: Finding, symbol: str, clips: dict[str, Clip]) -> Markup:
-    pictured = [clips[clip_id] for clip_id in finding.clip_ids if clip_id in clips] if finding.level != "fine" else []
+    pictured = (
+        [clips[clip_id] for clip_id in finding.clip_ids if clip_id in clips]
+        if finding.level != "fine"
+        else []
+    )
     more = len(pictured) - _PICTURES_SHOWN
     return h(
         "article.wz-finding",
@@ -142,7 +150,10 @@ def _bucket_plan(project: Project) -> Markup:
     return h(
         "section.wz-section",
         h("h2", "Sizes that training will see"),
-        h("p.wz-muted", f"Each clip goes to the nearest size that {spec.title} takes, at {spec.fps:g} frames per second."),
+        h(
+            "p.wz-muted",
+            f"Each clip goes to the nearest size that {spec.title} takes, at {spec.fps:g} frames per second.",
+        ),
         h("div.wz-buckets", boxes),
         h("ul.wz-unfit", unfit) if unfit else None,
     )

@@ -62,7 +62,9 @@ def build(page: Page) -> StepView:
 
 def _export(path: str, run: str, step: int | None, name: str, strength: float) -> None:
     if not run or step is None:
-        raise NotReady(problem="No checkpoint is chosen.", remedy="Train first, then choose a run and a checkpoint.")
+        raise NotReady(
+            problem="No checkpoint is chosen.", remedy="Train first, then choose a run and a checkpoint."
+        )
     jobs.start_export(opened(path), run, int(step), name.strip(), strength)
 
 
@@ -84,9 +86,13 @@ def _head(count: int) -> Markup:
 
 def _work(project: Project, busy: bool, has_checkpoints: bool) -> Markup | str:
     if busy:
-        return working_card("export", "Writing and verifying the files", "The model is loaded once to check every key.")
+        return working_card(
+            "export", "Writing and verifying the files", "The model is loaded once to check every key."
+        )
     if not has_checkpoints:
-        return empty_state("box", "Nothing to export yet", "Checkpoints appear here as soon as a training has saved one.")
+        return empty_state(
+            "box", "Nothing to export yet", "Checkpoints appear here as soon as a training has saved one."
+        )
     last = jobs.last_job(project, "export")
     status = jobs.status(last) if last else None
     if status and status.state is JobState.FAILED:

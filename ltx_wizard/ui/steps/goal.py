@@ -21,7 +21,9 @@ from ltx_wizard.ui.words import GOAL_SENTENCES, GOAL_TITLES
 
 _OFFERED = (Goal.STYLE, Goal.CHARACTER, Goal.MOTION, Goal.DETAIL)
 """Control needs pairs of videos; it is offered once they can be imported."""
-_CHOICES = "(path, step, name, trigger) => [path, step, name, trigger, ...window.wizard.choices('goal', 'model')]"
+_CHOICES = (
+    "(path, step, name, trigger) => [path, step, name, trigger, ...window.wizard.choices('goal', 'model')]"
+)
 
 
 def build(page: Page) -> StepView:
@@ -55,7 +57,9 @@ def build(page: Page) -> StepView:
             head: _head(project),
             sample: "" if project else _sample_banner(),
             goals: _goal_cards(settings.goal if settings else Goal.STYLE, saved=project is not None),
-            models: _model_cards(settings.model if settings else _proposed_model(), saved=project is not None),
+            models: _model_cards(
+                settings.model if settings else _proposed_model(), saved=project is not None
+            ),
             recent: _recent(projects.recent(), project),
             primary: gr.update(value="Add videos" if project else "Create project"),
         }
@@ -80,7 +84,9 @@ def _create_or_go_on(path: str, name: str, trigger: str, goal: str, model: str) 
     if path:
         return Outcome(go_to="videos")
     if not name.strip():
-        raise BadInput(problem="The project has no name yet.", remedy="Type a name above, such as 'My cat, running'.")
+        raise BadInput(
+            problem="The project has no name yet.", remedy="Type a name above, such as 'My cat, running'."
+        )
     project = projects.create_project(name, Goal(goal), trigger or projects.propose_trigger(name), model)
     return Outcome(go_to="videos", project=project.folder)
 
@@ -104,7 +110,9 @@ def _rename_other(_path: str, data: Data) -> Outcome:
 def _duplicate(_path: str, data: Data) -> Outcome:
     original = opened(data["folder"])
     copy = projects.duplicate_project(original, f"{original.read_settings().name} copy"[:80])
-    return Outcome(notice(f"Made '{copy.read_settings().name}'. Its videos, clips and captions are its own.", "good"))
+    return Outcome(
+        notice(f"Made '{copy.read_settings().name}'. Its videos, clips and captions are its own.", "good")
+    )
 
 
 def _rename(path: str, name: str) -> None:
@@ -182,7 +190,11 @@ def _model_cards(chosen: str, saved: bool) -> Markup:
     rows = []
     for spec in specs:
         fits = spec.min_vram_gib <= vram + 0.5
-        need = f"needs {spec.min_vram_gib:.0f} GB graphics memory" if spec.min_vram_gib else "needs no graphics card"
+        need = (
+            f"needs {spec.min_vram_gib:.0f} GB graphics memory"
+            if spec.min_vram_gib
+            else "needs no graphics card"
+        )
         have = f"you have {vram:.0f}" if card else "none found"
         reason = need if not spec.min_vram_gib else f"{need}; {have}"
         rows.append(
@@ -209,7 +221,9 @@ def _recent(cards: list[ProjectCard], current: Project | None) -> Markup | str:
 def _recent_card(card: ProjectCard) -> Markup:
     folder = str(card.folder)
     picture = (
-        media.file_url(Project(card.folder), Project(card.folder).relative(card.thumbnail)) if card.thumbnail else ""
+        media.file_url(Project(card.folder), Project(card.folder).relative(card.thumbnail))
+        if card.thumbnail
+        else ""
     )
     return h(
         "div.wz-recent",

@@ -31,7 +31,9 @@ def build(page: Page) -> StepView:
         max_lines=8,
         elem_id="recipe-prompts",
     )
-    with gr.Accordion("Advanced: every setting", open=False, elem_classes="wz-advanced", elem_id="recipe-advanced"):
+    with gr.Accordion(
+        "Advanced: every setting", open=False, elem_classes="wz-advanced", elem_id="recipe-advanced"
+    ):
         settings = live_panel("recipe")
     with gr.Row(elem_classes="wz-footer"):
         back = gr.Button("Back", elem_id="recipe-back")
@@ -40,7 +42,13 @@ def build(page: Page) -> StepView:
     def render(project: Project | None) -> Updates:
         assert project is not None
         if not datasets.clips(project):
-            return {head: _head(None), presets: _empty(), advice: "", settings: "", primary: gr.update(interactive=False)}
+            return {
+                head: _head(None),
+                presets: _empty(),
+                advice: "",
+                settings: "",
+                primary: gr.update(interactive=False),
+            }
         recipe = recipes.current_recipe(project)
         return {
             head: _head(recipe),
@@ -100,7 +108,9 @@ def _parsed(info: SettingInfo, text: str) -> object:
         if info.kind == "number":
             return float(text)
     except ValueError:
-        raise BadSetting(problem=f"'{text}' is not a number.", remedy="Type a number, such as 0.0002.") from None
+        raise BadSetting(
+            problem=f"'{text}' is not a number.", remedy="Type a number, such as 0.0002."
+        ) from None
     if info.kind == "switch":
         return text == "true"
     if info.kind == "list":
@@ -110,17 +120,28 @@ def _parsed(info: SettingInfo, text: str) -> object:
 
 
 def _head(recipe: Recipe | None) -> Markup:
-    sentence = "A preset that fits this computer, adapted to your goal and dataset. Everything can be changed."
-    status = f"{recipe.title or recipe.name}: {recipe.steps:,} steps, rank {recipe.lora.rank}" if recipe else ""
+    sentence = (
+        "A preset that fits this computer, adapted to your goal and dataset. Everything can be changed."
+    )
+    status = (
+        f"{recipe.title or recipe.name}: {recipe.steps:,} steps, rank {recipe.lora.rank}" if recipe else ""
+    )
     return step_header(6, "Recipe", sentence, status)
 
 
 def _empty() -> Markup:
-    return empty_state("sliders", "No dataset yet", "Rank, steps and learning rate follow from your clips: cut some first.")
+    return empty_state(
+        "sliders", "No dataset yet", "Rank, steps and learning rate follow from your clips: cut some first."
+    )
 
 
 def _preset_cards(cards: list[PresetCard], recipe: Recipe) -> Markup:
-    return h("div.wz-presets", [_preset_card(card, recipe) for card in cards], role="radiogroup", aria_label="Preset")
+    return h(
+        "div.wz-presets",
+        [_preset_card(card, recipe) for card in cards],
+        role="radiogroup",
+        aria_label="Preset",
+    )
 
 
 def _preset_card(card: PresetCard, recipe: Recipe) -> Markup:
@@ -170,7 +191,9 @@ def _settings_json(project: Project, recipe: Recipe) -> dict[str, object]:
         "groups": [
             {
                 "title": title,
-                "settings": [_setting_json(info, recipe, base) for info in recipe_settings() if info.group == group],
+                "settings": [
+                    _setting_json(info, recipe, base) for info in recipe_settings() if info.group == group
+                ],
             }
             for group, title in groups.items()
         ]
@@ -214,5 +237,3 @@ def value_text(value: object) -> str:
         texts = [str(item) for item in value]
         return ("\n" if any(" " in text for text in texts) else " ").join(texts)
     return str(value)
-
-

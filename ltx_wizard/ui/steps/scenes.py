@@ -22,7 +22,9 @@ def build(page: Page) -> StepView:
     head = panel("scenes-head")
     notice_card = panel("scenes-notice")
     with gr.Row(elem_classes="wz-card wz-scene-controls"):
-        detector = gr.Dropdown(_DETECTORS, label="How cuts are found", elem_id="scenes-detector", min_width=230)
+        detector = gr.Dropdown(
+            _DETECTORS, label="How cuts are found", elem_id="scenes-detector", min_width=230
+        )
         threshold = gr.Slider(0.5, 100, label="Threshold", elem_id="scenes-threshold", min_width=180)
         shortest = gr.Slider(0.2, 8, step=0.1, label="Shortest clip (s)", elem_id="scenes-min", min_width=150)
         longest = gr.Slider(0.5, 20, step=0.1, label="Longest clip (s)", elem_id="scenes-max", min_width=150)
@@ -143,7 +145,9 @@ def _threshold_update(settings: SceneSettings) -> object:
 
 
 def _head(state: _State) -> Markup:
-    sentence = "Clips must not run across a cut. Find the cuts, leave out what does not help, then cut the clips."
+    sentence = (
+        "Clips must not run across a cut. Find the cuts, leave out what does not help, then cut the clips."
+    )
     found = sum(len(scenes.scenes) for scenes in state.found.values())
     status = f"{plural(found, 'scene')} found, {plural(state.clips, 'clip')} cut" if found else ""
     return step_header(3, "Scenes", sentence, status)
@@ -151,7 +155,9 @@ def _head(state: _State) -> Markup:
 
 def _work(state: _State) -> Markup | str:
     if state.busy == "find_scenes":
-        return working_card("find_scenes", "Finding scenes", "Videos that are done appear below. Stopping keeps them.")
+        return working_card(
+            "find_scenes", "Finding scenes", "Videos that are done appear below. Stopping keeps them."
+        )
     if state.busy == "cut":
         return working_card("cut", "Cutting clips", "Frame-exact. Stopping keeps the clips that are done.")
     if not state.videos and state.images:
@@ -165,7 +171,9 @@ def _work(state: _State) -> Markup | str:
             "Press 'Find scenes'. A strip of pictures will show every scene with its length.",
         )
     if state.clips and state.planned == state.clips:
-        return notice(f"{plural(state.clips, 'clip')} cut. Change a scene and the button offers to cut again.", "good")
+        return notice(
+            f"{plural(state.clips, 'clip')} cut. Change a scene and the button offers to cut again.", "good"
+        )
     return ""
 
 
@@ -175,7 +183,9 @@ def _strips_json(project: Project, state: _State, settings: SceneSettings) -> di
         "max_s": settings.max_clip_s,
         "busy": bool(state.busy),
         "videos": [
-            _video_json(project, video, state.found[video.id]) for video in state.videos if video.id in state.found
+            _video_json(project, video, state.found[video.id])
+            for video in state.videos
+            if video.id in state.found
         ],
     }
 

@@ -73,7 +73,9 @@ class _State:
         self.status = jobs.status(runs[-1]) if runs else None
         ended = self.status.state if self.status and not self.running else None
         self.done = ended is JobState.FINISHED
-        self.primary = "Training ..." if self.running else "Export the LoRA" if self.done else "Start training"
+        self.primary = (
+            "Training ..." if self.running else "Export the LoRA" if self.done else "Start training"
+        )
         self.resumable = ended in (JobState.STOPPED, JobState.FAILED) and not self.busy
 
 

@@ -75,7 +75,9 @@ def build(page: Page) -> StepView:
     page.on(folder.submit, _import_folder, [folder, ordinary])
     page.on(back.click, lambda path: Outcome(go_to="goal"))
     page.on(primary.click, lambda path: Outcome(go_to="scenes"))
-    page.on_act(table, {"remove": _remove, "regularisation": _set_regularisation, "clear_rejected": _clear_rejected})
+    page.on_act(
+        table, {"remove": _remove, "regularisation": _set_regularisation, "clear_rejected": _clear_rejected}
+    )
     return StepView("videos", "Videos", notice_card, render)
 
 
@@ -130,14 +132,20 @@ def _head(project: Project, sources: list[Source]) -> Markup:
     sentence = f"Bring the material the LoRA learns from. This goal wants {words}; longer videos give several clips each."
     learnt = [source for source in sources if not source.regularisation]
     total_s = sum(source.duration_s for source in learnt)
-    status = f"{plural(len(learnt), 'file')}, {timecode_text(total_s)} of video" if sources else f"0 of {fewest} clips"
+    status = (
+        f"{plural(len(learnt), 'file')}, {timecode_text(total_s)} of video"
+        if sources
+        else f"0 of {fewest} clips"
+    )
     return step_header(2, "Videos", sentence, status)
 
 
 def _lists(project: Project, sources: list[Source], rejected: list[Rejected]) -> Markup:
     if not sources and not rejected:
         return empty_state(
-            "film", "No videos yet", "Drop files above, or give a folder. mp4, mov, mkv, webm, avi, gif; jpg, png, webp."
+            "film",
+            "No videos yet",
+            "Drop files above, or give a folder. mp4, mov, mkv, webm, avi, gif; jpg, png, webp.",
         )
     return h(
         "div",
