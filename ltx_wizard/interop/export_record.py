@@ -1,0 +1,22 @@
+"""What is known of an exported LoRA, beside its files: exports/<name>.json."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ltx_wizard.core.documents import Document
+
+
+class ExportRecord(Document):
+    """One export. Files are relative to the project folder, with forward slashes."""
+
+    name: str
+    file: str = Field(description="For diffusers.")
+    comfyui_file: str = Field(description="For ComfyUI: the same weights under the model's original names.")
+    run: str
+    step: int
+    strength: float
+    model: str = Field(description="Catalog id or folder of the base model.")
+    trigger_word: str = ""
+    verified: tuple[str, ...] = Field((), description="What was checked against the model, in words.")
+    created: float = Field(description="Seconds since 1970.")
