@@ -216,6 +216,16 @@ class JobFolder:
     def checkpoints_folder(self) -> Path:
         return self.folder / "checkpoints"
 
+    def checkpoint_folder(self, step: int) -> Path:
+        return self.checkpoints_folder / f"step-{step:06d}"
+
+    def saved_steps(self) -> list[int]:
+        """Steps that have a checkpoint on disk, oldest first. A folder appears whole, so its name is enough."""
+        if not self.checkpoints_folder.is_dir():
+            return []
+        found = (re.fullmatch(r"step-(\d+)", path.name) for path in self.checkpoints_folder.iterdir())
+        return sorted(int(match.group(1)) for match in found if match)
+
     @property
     def samples_folder(self) -> Path:
         return self.folder / "samples"

@@ -1,0 +1,315 @@
+"""LTX-Video, 2B and 13B and models of that architecture: loading, encoding, and one prediction. Worker-side.
+
+Letters: B batch, C channels, F latent frames, H, W latent rows and columns, N = F H W tokens, T text tokens, D width.
+Positions, normalisation and timestep are those of the diffusers pipeline that will run the LoRA; tests compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKLLTXVideo,
+    FlowMatchEulerDiscreteScheduler,
+    LTXConditionPipeline,
+    LTXPipeline,
+    LTXVideoTransformer3DModel,
+)
+from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
+
+from ltx_wizard.core.errors import BadInput, NotReady
+from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.models.precision import storage_dtype
+from ltx_wizard.models.spec import ModelSpec
+from ltx_wizard.models.weights import ModelFiles
+
+TIMESTEP_SCALE = 1000.0
+"""The transformer takes 1000 sigma, as a float: what the sampler's schedule gives it."""
+
+diffusers_logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class TextEmbedding:
+    """A caption as the transformer reads it, without its padding: embedding [T, D] of the tokens that count.
+
+    Leaving padding out is exact: the transformer's mask removes it (facts: training objective, section 5).
+    """
+
+    embedding: Tensor
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """embeddings [B, T, D], zero where padded; mask [B, T], 1 where a token counts."""
+
+    embeddings: Tensor
+    mask: Tensor
+
+
+class TextEncoder:
+    """The tokenizer and T5. Encodes with the full padded length, as the pipeline does, because T5 sees its padding."""
+
+    def __init__(self, tokenizer: Any, model: T5EncoderModel, max_tokens: int) -> None:  # noqa: ANN401
+        self._tokenizer = tokenizer
+        self._model = model
+        self._max_tokens = max_tokens
+
+    @torch.no_grad()
+    def encode(self, caption: str) -> TextEmbedding:
+        """The embedding of one caption, on the CPU, in the format that the encoder calculates in."""
+        inputs = self._tokenizer(
+            [caption],
+            padding="max_length",
+            max_length=self._max_tokens,
+            truncation=True,
+            add_special_tokens=True,
+            return_tensors="pt",
+        )
+        hidden = self._model(inputs.input_ids.to(self._model.device))[0][0]
+        counted = inputs.attention_mask[0].bool()
+        return TextEmbedding(hidden[counted.to(hidden.device)].cpu().contiguous())
+
+
+def load_text_encoder(
+    spec: ModelSpec, files: ModelFiles, memory: MemorySettings, device: torch.device
+) -> TextEncoder:
+    """Raises NotReady if 8 bits are asked for without an NVIDIA card, BadInput for damaged weights."""
+    dtype = storage_dtype(memory, device)
+    tokenizer = AutoTokenizer.from_pretrained(str(files.tokenizer))
+    extra: dict[str, Any] = {}
+    if memory.text_encoder_8bit:
+        if device.type != "cuda":
+            raise NotReady(
+                problem="A text encoder in 8 bits needs an NVIDIA card.",
+                remedy="Switch 'Text encoder 8bit' off in the recipe.",
+            )
+        extra = {
+            "quantization_config": BitsAndBytesConfig(load_in_8bit=True),
+            "device_map": {"": device.index or 0},
+        }
+    with _damage_explained(spec, "text encoder"):
+        model = T5EncoderModel.from_pretrained(
+            str(files.text_encoder), dtype=dtype, use_safetensors=True, **extra
+        )
+    model = model.eval().requires_grad_(False)
+    return TextEncoder(tokenizer, model if extra else model.to(device), spec.max_caption_tokens)
+
+
+class VideoEncoder:
+    """The VAE: clips to normalised latents."""
+
+    def __init__(self, vae: AutoencoderKLLTXVideo) -> None:
+        self.vae = vae
+
+    @torch.no_grad()
+    def encode(self, frames: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+        """Normalised latents [C, F, H, W], fp32 on the CPU, of uint8 frames [frames, height, width, 3].
+
+        The mode of the posterior, not a draw: the same clip gives the same latents every time.
+        """
+        pixels = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].to(self.vae.device, self.vae.dtype)
+        latents = self.vae.encode(pixels / 127.5 - 1.0).latent_dist.mode()
+        mean = self.vae.latents_mean.view(1, -1, 1, 1, 1).to(latents.device, torch.float32)
+        std = self.vae.latents_std.view(1, -1, 1, 1, 1).to(latents.device, torch.float32)
+        scaling = float(self.vae.config.scaling_factor)
+        return ((latents.float() - mean) * scaling / std)[0].cpu()
+
+
+def load_vae(
+    spec: ModelSpec, files: ModelFiles, memory: MemorySettings, device: torch.device
+) -> VideoEncoder:
+    with _damage_explained(spec, "video encoder"):
+        vae = AutoencoderKLLTXVideo.from_pretrained(
+            str(files.vae), torch_dtype=storage_dtype(memory, device), use_safetensors=True
+        )
+    vae = vae.to(device).eval().requires_grad_(False)
+    if memory.vae_slicing:
+        vae.enable_slicing()
+    if memory.vae_tiling:
+        vae.enable_tiling()
+    return VideoEncoder(vae)
+
+
+def load_transformer(
+    spec: ModelSpec, files: ModelFiles, memory: MemorySettings, device: torch.device
+) -> LTXVideoTransformer3DModel:
+    """The frozen base, on the device. Raises BadInput for damaged weights."""
+    dtype = storage_dtype(memory, device)
+    with _damage_explained(spec, "transformer"):
+        if files.transformer.is_file():
+            model = LTXVideoTransformer3DModel.from_single_file(str(files.transformer), torch_dtype=dtype)
+        else:
+            model = LTXVideoTransformer3DModel.from_pretrained(
+                str(files.transformer), torch_dtype=dtype, use_safetensors=True
+            )
+    return model.to(device).eval().requires_grad_(False)
+
+
+def load_scheduler(files: ModelFiles) -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler.from_pretrained(str(files.scheduler))
+
+
+def video_coordinates(
+    spec: ModelSpec, latent_shape: tuple[int, int, int], fps: float, batch: int, device: torch.device
+) -> Tensor:
+    """Where each latent token is: seconds, pixel row, pixel column; [B, 3, N], fp32.
+
+    latent_shape: F, H, W. 'plain' is LTXPipeline's form, t = 8 f / fps; 'causal' is LTXConditionPipeline's,
+    t = max(8 f - 7, 0) / fps, because the first latent frame holds one picture and the others eight.
+    """
+    axes = [torch.arange(size, dtype=torch.float32, device=device) for size in latent_shape]
+    t, y, x = (axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij"))
+    ticks = t * spec.temporal_compression
+    if spec.coordinates == "causal":
+        ticks = (ticks + 1 - spec.temporal_compression).clamp(min=0)
+    coordinates = torch.stack([ticks / fps, y * spec.spatial_compression, x * spec.spatial_compression])
+    return coordinates.expand(batch, -1, -1)
+
+
+def batch_text(texts: Sequence[TextEmbedding], device: torch.device, dtype: torch.dtype) -> TextBatch:
+    """Captions side by side, padded to the longest of them."""
+    longest = max(len(text.embedding) for text in texts)
+    width = texts[0].embedding.shape[-1]
+    embeddings = torch.zeros(len(texts), longest, width, device=device, dtype=dtype)
+    mask = torch.zeros(len(texts), longest, device=device, dtype=torch.int64)
+    for row, text in enumerate(texts):
+        embeddings[row, : len(text.embedding)] = text.embedding.to(device, dtype)
+        mask[row, : len(text.embedding)] = 1
+    return TextBatch(embeddings, mask)
+
+
+def predict_velocity(
+    transformer: LTXVideoTransformer3DModel,
+    latents: Tensor,
+    sigma: Tensor,
+    text: TextBatch,
+    coordinates: Tensor,
+    clean: Tensor | None = None,
+) -> Tensor:
+    """The model's velocity [B, N, C] for noisy tokens.
+
+    latents: [B, N, C]. sigma: [B]. coordinates: [B, 3, N]. clean: [B, N], true for tokens that are given (first
+    frame): they are told sigma 0. Without any, one timestep a clip is enough, which is exact and faster.
+    """
+    timestep = (sigma * TIMESTEP_SCALE).view(-1, 1)
+    if clean is not None:
+        timestep = timestep.expand(-1, latents.shape[1]).masked_fill(clean, 0.0)
+    mask = None if bool(text.mask.all()) else text.mask
+    return transformer(
+        hidden_states=latents,
+        encoder_hidden_states=text.embeddings,
+        timestep=timestep,
+        encoder_attention_mask=mask,  # pyright: ignore[reportArgumentType] - None skips the mask
+        video_coords=coordinates,
+        return_dict=False,
+    )[0]
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """One sample video. Sizes in pixels and frames; steps: of the sampler."""
+
+    text: TextEmbedding
+    negative: TextEmbedding
+    width: int
+    height: int
+    frames: int
+    fps: float
+    steps: int
+    guidance: float
+    seed: int
+
+
+class Sampler:
+    """diffusers' own pipeline for this model, without its text encoder: LTXPipeline, or LTXConditionPipeline where
+    the model's coordinates are causal.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        transformer: LTXVideoTransformer3DModel,
+        vae: AutoencoderKLLTXVideo,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+    ) -> None:
+        kind = LTXConditionPipeline if spec.coordinates == "causal" else LTXPipeline
+        self.pipeline = kind(
+            transformer=transformer, vae=vae, scheduler=scheduler, text_encoder=None, tokenizer=None
+        )
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    @torch.no_grad()
+    def sample(
+        self, request: SampleRequest, on_step: Any = None  # noqa: ANN401 - diffusers' callback
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """uint8 [frames, height, width, 3]. on_step(done) is called after each step and may raise."""
+        pipeline = self.pipeline
+        device, dtype = pipeline.transformer.device, pipeline.vae.dtype
+        pair = batch_text([request.text, request.negative], device, dtype)
+
+        def after_step(_pipeline: object, step: int, _timestep: object, tensors: dict[str, Any]) -> dict[str, Any]:
+            if on_step is not None:
+                on_step(step + 1)
+            return tensors
+
+        video = pipeline(
+            prompt_embeds=pair.embeddings[:1],
+            prompt_attention_mask=pair.mask[:1],
+            negative_prompt_embeds=pair.embeddings[1:],
+            negative_prompt_attention_mask=pair.mask[1:],
+            width=request.width,
+            height=request.height,
+            num_frames=request.frames,
+            frame_rate=request.fps,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+            callback_on_step_end=after_step,
+            output_type="np",
+            **self._decode_settings(),
+        ).frames[0]
+        return np.clip(np.rint(np.asarray(video) * 255.0), 0, 255).astype(np.uint8)
+
+    def _decode_settings(self) -> dict[str, float]:
+        """VAEs that take a timestep decode best with a little noise: values of the pipelines' documentation."""
+        if not self.pipeline.vae.config.timestep_conditioning:
+            return {}
+        return {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
+
+
+def pack(latents: Tensor) -> Tensor:
+    """[B, C, F, H, W] to tokens [B, N, C], frame by frame, row by row."""
+    return latents.flatten(2).transpose(1, 2)
+
+
+def unpack(tokens: Tensor, latent_shape: tuple[int, int, int]) -> Tensor:
+    """The inverse of pack. latent_shape: F, H, W."""
+    return tokens.transpose(1, 2).unflatten(2, latent_shape)
+
+
+@contextmanager
+def _damage_explained(spec: ModelSpec, part: str) -> Iterator[None]:
+    """Weights that are cut off, or of another architecture, become a message."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (SafetensorError, ValueError, RuntimeError, KeyError, OSError) as error:
+        raise BadInput(
+            problem=f"The {part} of {spec.title} cannot be loaded: {_first_line(error)}.",
+            remedy="The files may be cut off or of another model. Get the model again.",
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

@@ -1,0 +1,145 @@
+"""Checkpoints: the LoRA and what the optimizer remembers, so that training goes on exactly. Worker-side.
+
+checkpoints/step-000150/ holds lora.safetensors, optimizer.safetensors and state.json. The folder appears whole, by one
+rename. Random numbers need no place here: they follow from the seed and the step.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ltx_wizard.core.documents import Document, read_document, write_document
+from ltx_wizard.core.errors import BadDocument, BadInput, NoSpace, NotFound, WizardError, explain_os_error
+from ltx_wizard.core.events import Warned
+from ltx_wizard.core.report import Report
+from ltx_wizard.core.run import JobFolder
+
+LORA_FILE = "lora.safetensors"
+_OPTIMIZER_FILE = "optimizer.safetensors"
+_STATE_FILE = "state.json"
+
+
+class CheckpointState(Document):
+    """The content of state.json."""
+
+    step: int
+    rank: int
+    alpha: float
+    model: str
+    optimizer: str
+    scalars: dict[str, float] = {}
+
+
+def save_checkpoint(
+    folder: JobFolder,
+    state: CheckpointState,
+    lora: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    keep: int,
+) -> Path:
+    """Write one checkpoint, then delete the oldest beyond `keep`. Raises NoSpace or NoPermission; older ones stay."""
+    final = folder.checkpoint_folder(state.step)
+    partial = final.with_name(f".{final.name}.partial")
+    tensors, scalars = _flatten(optimizer)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _save(dict(lora), partial / LORA_FILE)
+        _save(tensors, partial / _OPTIMIZER_FILE)
+        write_document(partial / _STATE_FILE, state.model_copy(update={"scalars": scalars}))
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise explain_os_error(error, final) from error
+    except WizardError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    for step in folder.saved_steps()[:-keep]:
+        shutil.rmtree(folder.checkpoint_folder(step), ignore_errors=True)
+    return final
+
+
+def read_state(folder: JobFolder, step: int) -> CheckpointState:
+    """Raises NotFound or BadDocument."""
+    return read_document(folder.checkpoint_folder(step) / _STATE_FILE, CheckpointState)
+
+
+def read_lora(folder: JobFolder, step: int) -> dict[str, Tensor]:
+    """The LoRA's weights at a step, fp32. Raises NotFound or BadInput."""
+    return read_weights(folder.checkpoint_folder(step) / LORA_FILE)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A safetensors file. Raises NotFound, or BadInput where it is damaged or something else."""
+    if not path.is_file():
+        raise NotFound(problem=f"{path.name} is not there.", remedy="Choose another checkpoint or file.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(
+            problem=f"{path.name} is damaged or no safetensors file.", remedy="Choose another checkpoint or file."
+        ) from error
+
+
+def newest_good_step(folder: JobFolder, report: Report) -> int:
+    """The newest checkpoint that reads; damaged ones are reported and passed over. 0: none."""
+    for step in reversed(folder.saved_steps()):
+        try:
+            read_state(folder, step)
+            read_lora(folder, step)
+            read_weights(folder.checkpoint_folder(step) / _OPTIMIZER_FILE)
+            return step
+        except (BadInput, BadDocument, NotFound):
+            report.emit(Warned(message=f"The checkpoint of step {step} is damaged and is passed over."))
+    return 0
+
+
+def restore_optimizer(folder: JobFolder, step: int, optimizer: torch.optim.Optimizer) -> None:
+    """Put back what the optimizer remembered at a step. Raises BadInput."""
+    tensors = read_weights(folder.checkpoint_folder(step) / _OPTIMIZER_FILE)
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in [*tensors.items(), *read_state(folder, step).scalars.items()]:
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """'3.exp_avg' -> tensor, and what is a plain number apart."""
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, float] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{key}"] = value.detach().cpu().contiguous()
+            else:
+                scalars[f"{index}.{key}"] = value
+    return tensors, scalars
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Raises NoSpace where the disk is full: the library reports that as an error of its own."""
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if "code: 28" in str(error) or "No space" in str(error):
+            raise NoSpace(
+                problem="The disk is full: the checkpoint could not be saved.",
+                remedy="Free some space, then press Resume. Older checkpoints are unchanged.",
+            ) from error
+        raise OSError(str(error)) from error
+
+
+def metadata_text(values: Mapping[str, object]) -> dict[str, str]:
+    """What a safetensors header can hold: text only."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
