@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ltx_wizard.core.clip import Clip, Rejected, Source, SourceScenes
 from ltx_wizard.core.errors import NotFound, WizardError
+from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Goal, Project, trained_caption
 from ltx_wizard.core.recipe import Recipe, read_recipe
 from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model
@@ -15,6 +16,7 @@ from ltx_wizard.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from ltx_wizard.core.clip import Scene
+    from ltx_wizard.core.report import Report
     from ltx_wizard.dataset.buckets import BucketPlan
     from ltx_wizard.dataset.checks import Finding
     from ltx_wizard.dataset.importing import ImportReport
@@ -53,18 +55,22 @@ def scenes(project: Project) -> dict[str, SourceScenes]:
     return read_scenes(project)
 
 
-def import_paths(project: Project, paths: list[Path], regularisation: bool = False) -> ImportReport:
+def import_paths(
+    project: Project, paths: list[Path], regularisation: bool = False, report: Report | None = None
+) -> ImportReport:
     """Import files. Broken ones are listed with the reason, the rest go on."""
     from ltx_wizard.dataset.importing import import_files
 
-    return import_files(project, paths, regularisation=regularisation)
+    return import_files(project, paths, regularisation=regularisation, report=report)
 
 
-def import_folder(project: Project, folder: Path, regularisation: bool = False) -> ImportReport:
+def import_folder(
+    project: Project, folder: Path, regularisation: bool = False, report: Report | None = None
+) -> ImportReport:
     """Import every video and image of a folder on this computer. Raises NotFound or NoPermission."""
-    from ltx_wizard.dataset.importing import import_files, media_files_in
+    from ltx_wizard.dataset.importing import media_files_in
 
-    return import_files(project, media_files_in(folder.expanduser()), regularisation=regularisation)
+    return import_paths(project, media_files_in(whole_path(folder)), regularisation, report)
 
 
 def remove_source(project: Project, source_id: str) -> None:

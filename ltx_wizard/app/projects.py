@@ -10,7 +10,7 @@ from pathlib import Path
 from ltx_wizard.app import settings as app_settings
 from ltx_wizard.core import places
 from ltx_wizard.core.clip import Clip
-from ltx_wizard.core.documents import Settings, parse_document, read_lines, read_text
+from ltx_wizard.core.documents import Settings, parse_document, read_lines, read_text, validate_document
 from ltx_wizard.core.errors import BadInput, NotFound, WizardError, explain_os_error
 from ltx_wizard.core.project import (
     MAX_NAME_CHARACTERS,
@@ -22,6 +22,7 @@ from ltx_wizard.core.project import (
     safe_file_stem,
 )
 from ltx_wizard.core.run import MeasurePrompt
+from ltx_wizard.models.catalog import find_model
 
 SAMPLE_NAME = "Sample project"
 _TRIGGER_CONSONANTS = "bdfgklmnprtvz"
@@ -56,14 +57,17 @@ class ProjectCard:
 
 
 def create_project(
-    name: str, goal: Goal, trigger_word: str = "", model: str = "", parent: Path | None = None
+    name: str, goal: Goal, trigger_word: str = "", model: str = "", folder: Path | None = None
 ) -> Project:
-    """Make a project folder named after the project. Raises BadInput for an empty or a taken name."""
+    """Make a project in a folder; None: a new one in the user's projects, named after the project.
+
+    Raises BadInput for an empty or too long name or a folder with a project, NotFound for an unknown model.
+    """
     clean = _checked_name(name)
-    folder = _free_folder(parent or places.projects(), clean)
-    project = Project.create(
-        folder, ProjectSettings(name=clean, goal=goal, trigger_word=trigger_word.strip(), model=model)
-    )
+    if model:
+        find_model(model)
+    settings = _checked_settings(clean, goal, trigger_word.strip(), model)
+    project = Project.create(folder or _free_folder(places.projects(), clean), settings)
     app_settings.remember_project(project.folder)
     return project
 
@@ -72,12 +76,12 @@ def read_sample_guide() -> SampleGuide:
     return parse_document(read_text(places.SAMPLE_PROJECT / "sample.json"), SampleGuide, "sample.json")
 
 
-def create_sample_project(name: str = SAMPLE_NAME, parent: Path | None = None) -> Project:
-    """A project with videos, captions and settings that come with the app."""
+def create_sample_project(name: str = SAMPLE_NAME, folder: Path | None = None) -> Project:
+    """A project with videos, captions and settings that come with the app. folder: as for create_project."""
     from ltx_wizard.dataset.importing import import_files, media_files_in  # noqa: PLC0415 - loads the video library
 
     guide = read_sample_guide()
-    project = create_project(name, guide.goal, guide.trigger_word, guide.model, parent)
+    project = create_project(name, guide.goal, guide.trigger_word, guide.model, folder)
     project.change_settings(
         scenes=guide.scenes.model_dump(),
         recipe=guide.preset,
@@ -160,6 +164,11 @@ def _card(project: Project) -> ProjectCard:
         last_opened_s=project.settings_file.stat().st_mtime,
         thumbnail=pictures[0] if pictures else None,
     )
+
+
+def _checked_settings(name: str, goal: Goal, trigger_word: str, model: str) -> ProjectSettings:
+    raw = {"name": name, "goal": goal, "trigger_word": trigger_word, "model": model}
+    return validate_document(raw, ProjectSettings, "The new project")
 
 
 def _checked_name(name: str) -> str:
