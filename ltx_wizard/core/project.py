@@ -9,11 +9,16 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ltx_wizard.core.documents import Document, Settings, read_document, write_document
+from ltx_wizard.core.documents import Document, Settings, is_file, read_document, write_document
 from ltx_wizard.core.errors import BadInput, NotFound
+from ltx_wizard.core.places import whole_path
 
 PROJECT_FILE = "project.json"
 MAX_NAME_CHARACTERS = 80
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+)
+"""Names that Windows keeps for devices, with any ending."""
 
 
 class Goal(str, Enum):
@@ -38,15 +43,19 @@ class SceneSettings(Settings):
     """How a video is cut into scenes."""
 
     detector: str = Field(
-        "adaptive",
+        default="adaptive",
         pattern="^(adaptive|content)$",
         description="How cuts are found. Adaptive copes with moving cameras; content compares neighbouring frames.",
     )
-    adaptive_threshold: float = Field(3.0, ge=0.5, le=20, description="Lower finds more cuts.")
-    content_threshold: float = Field(27.0, ge=1, le=100, description="Lower finds more cuts.")
-    min_scene_s: float = Field(0.6, ge=0.1, le=30, description="Shortest scene, in seconds.")
-    min_clip_s: float = Field(2.0, ge=0.2, le=30, description="Scenes shorter than this are left out.")
-    max_clip_s: float = Field(8.0, ge=0.5, le=60, description="Scenes longer than this are split evenly.")
+    adaptive_threshold: float = Field(default=3.0, ge=0.5, le=20, description="Lower finds more cuts.")
+    content_threshold: float = Field(default=27.0, ge=1, le=100, description="Lower finds more cuts.")
+    min_scene_s: float = Field(default=0.6, ge=0.1, le=30, description="Shortest scene, in seconds.")
+    min_clip_s: float = Field(
+        default=2.0, ge=0.2, le=30, description="Scenes shorter than this are left out."
+    )
+    max_clip_s: float = Field(
+        default=8.0, ge=0.5, le=60, description="Scenes longer than this are split evenly."
+    )
 
 
 class ProjectSettings(Document):
@@ -54,13 +63,13 @@ class ProjectSettings(Document):
 
     name: str = Field(min_length=1, max_length=MAX_NAME_CHARACTERS)
     goal: Goal = Goal.STYLE
-    trigger_word: str = Field("", max_length=100)
+    trigger_word: str = Field(default="", max_length=100)
     trigger_placement: TriggerPlacement = TriggerPlacement.FIRST
     model: str = Field(
-        "", description="Catalog id of the base model, or a folder or file; empty: not chosen yet."
+        default="", description="Catalog id of the base model, or a folder or file; empty: not chosen yet."
     )
     scenes: SceneSettings = SceneSettings()
-    recipe: str = Field("", description="Name of the preset that the recipe started from.")
+    recipe: str = Field(default="", description="Name of the preset that the recipe started from.")
     validation_prompts: tuple[str, ...] = ()
     created: str = Field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
@@ -73,9 +82,9 @@ class Project:
 
     @classmethod
     def open(cls, folder: Path) -> Project:
-        """Raises NotFound if the folder is not a project, BadDocument if project.json cannot be read."""
-        project = cls(folder.expanduser().resolve())
-        if not project.settings_file.is_file():
+        """Raises NotFound if the folder is not a project, BadDocument or NoPermission if it cannot be read."""
+        project = cls(whole_path(folder))
+        if not is_file(project.settings_file):
             raise NotFound(
                 problem=f"{folder} is not an LTX Wizard project: it has no {PROJECT_FILE}.",
                 remedy="Choose a project folder, or make a new project.",
@@ -86,8 +95,8 @@ class Project:
     @classmethod
     def create(cls, folder: Path, settings: ProjectSettings) -> Project:
         """Make the folder and project.json. Raises BadInput if a project is already there."""
-        project = cls(folder.expanduser().resolve())
-        if project.settings_file.exists():
+        project = cls(whole_path(folder))
+        if is_file(project.settings_file):
             raise BadInput(
                 problem=f"There is already a project in {folder}.",
                 remedy="Open it, or choose another name.",
@@ -169,7 +178,7 @@ class Project:
 
     def path(self, relative: str) -> Path:
         """The file that a document names. Raises BadInput for a path that leads out of the project."""
-        path = (self.folder / relative).resolve()
+        path = whole_path(self.folder / relative)
         if not path.is_relative_to(self.folder):
             raise BadInput(
                 problem=f"A file of this project points outside its folder: {relative}.",
@@ -184,7 +193,7 @@ class Project:
 def safe_file_stem(name: str, longest: int = 60) -> str:
     """A name that every file system takes: letters, digits, '-', '_' and '.'; never empty."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:longest].strip("-.")
-    return cleaned or "unnamed"
+    return f"_{cleaned}" if cleaned.split(".")[0].upper() in _DEVICES else cleaned or "unnamed"
 
 
 def trained_caption(caption: str, trigger_word: str, placement: TriggerPlacement) -> str:

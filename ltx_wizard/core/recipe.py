@@ -37,22 +37,25 @@ class LoraSettings(Settings):
     """The LoRA itself."""
 
     rank: int = Field(
-        128,
+        default=128,
         ge=1,
         le=512,
         description="Size of the LoRA. Higher learns more detail and needs more memory and more clips.",
     )
     alpha: float = Field(
-        128,
+        default=128,
         gt=0,
         le=1024,
         description="Scale: the update is multiplied by alpha / rank. Keep it equal to the rank unless you know why not.",
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of LoRA inputs dropped in training. Rarely needed for video."
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of LoRA inputs dropped in training. Rarely needed for video.",
     )
     target_modules: tuple[str, ...] = Field(
-        ATTENTION_MODULES,
+        default=ATTENTION_MODULES,
         min_length=1,
         description="The layers that get a LoRA: attention only, or attention and feed-forward for stronger changes.",
     )
@@ -68,20 +71,23 @@ class OptimizerSettings(Settings):
     """How the weights move."""
 
     name: OptimizerName = Field(
-        "adamw", description="adamw, or adamw8bit, which keeps its state in 8 bits (NVIDIA cards only)."
+        default="adamw",
+        description="adamw, or adamw8bit, which keeps its state in 8 bits (NVIDIA cards only).",
     )
     lr: float = Field(
-        2e-4,
+        default=2e-4,
         gt=0,
         le=0.1,
         description="Learning rate: how far one step goes. Lower with more steps is safer than higher with fewer.",
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="Memory of the direction.")
-    beta2: float = Field(0.95, ge=0, lt=1, description="Memory of the size of gradients.")
-    epsilon: float = Field(1e-8, gt=0, le=1e-2, description="Keeps the division safe.")
-    weight_decay: float = Field(0.001, ge=0, le=1, description="Pulls weights towards zero, a little.")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="Memory of the direction.")
+    beta2: float = Field(default=0.95, ge=0, lt=1, description="Memory of the size of gradients.")
+    epsilon: float = Field(default=1e-8, gt=0, le=1e-2, description="Keeps the division safe.")
+    weight_decay: float = Field(
+        default=0.001, ge=0, le=1, description="Pulls weights towards zero, a little."
+    )
     max_grad_norm: float = Field(
-        1.0, gt=0, le=100, description="Longer gradients are shortened to this length."
+        default=1.0, gt=0, le=100, description="Longer gradients are shortened to this length."
     )
 
 
@@ -89,51 +95,55 @@ class ScheduleSettings(Settings):
     """How the learning rate changes over the run."""
 
     name: ScheduleName = Field(
-        "linear", description="After warm-up the learning rate falls in a line, falls in a cosine, or stays."
+        default="linear",
+        description="After warm-up the learning rate falls in a line, falls in a cosine, or stays.",
     )
     warmup_steps: int = Field(
-        100,
+        default=100,
         ge=0,
         le=10_000,
         description="Steps in which the learning rate rises from zero: 5 to 10 % of all steps.",
     )
-    cycles: int = Field(1, ge=1, le=20, description="How often a cosine schedule starts again.")
+    cycles: int = Field(default=1, ge=1, le=20, description="How often a cosine schedule starts again.")
 
 
 class DataSettings(Settings):
     """What a step sees."""
 
     buckets: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Sizes to train at, as width x height x frames, e.g. 768x512x49. Empty: the model's own default.",
     )
-    batch_size: int = Field(1, ge=1, le=64, description="Clips in one forward pass.")
+    batch_size: int = Field(default=1, ge=1, le=64, description="Clips in one forward pass.")
     gradient_accumulation_steps: int = Field(
-        1,
+        default=1,
         ge=1,
         le=256,
         description="Forward passes before one step. Gives the effect of a larger batch without its memory.",
     )
     caption_dropout: float = Field(
-        0.05,
+        default=0.05,
         ge=0,
         le=1,
         description="Share of clips trained with an empty caption, so that guidance keeps working.",
     )
     regularisation_share: float = Field(
-        0.4,
+        default=0.4,
         ge=0,
         lt=1,
         description="Share of draws that come from regularisation clips, where the dataset has any.",
     )
     first_frame_share: float = Field(
-        0.1,
+        default=0.1,
         ge=0,
         le=1,
         description="Share of clips whose first frame is given, so that image-to-video works.",
     )
     held_out_share: float = Field(
-        0.1, ge=0, le=0.5, description="Share of clips kept out of training to measure the validation loss."
+        default=0.1,
+        ge=0,
+        le=0.5,
+        description="Share of clips kept out of training to measure the validation loss.",
     )
 
     @field_validator("buckets")
@@ -148,84 +158,95 @@ class NoiseSettings(Settings):
     """Which noise levels (sigma, 0 to 1) training visits."""
 
     sampling: SigmaSampling = Field(
-        "stretched_logit_normal",
+        default="stretched_logit_normal",
         description="stretched covers all noise levels at every size; shifted_logit_normal is what the official trainer does.",
     )
     clamp_shift: bool = Field(
-        False,
+        default=False,
         description="Keep the shift within the range of the model's own schedule (official-compatible: off).",
     )
-    uniform_share: float = Field(0.1, ge=0, le=1, description="Share of draws from all noise levels alike.")
+    uniform_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of draws from all noise levels alike."
+    )
     high_sigma_share: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=1,
         description="Extra share of draws from very noisy levels, where words decide: helps a trigger word to take hold.",
     )
-    high_sigma_min: float = Field(0.85, ge=0, lt=1, description="Lowest sigma of those extra draws.")
+    high_sigma_min: float = Field(default=0.85, ge=0, lt=1, description="Lowest sigma of those extra draws.")
 
 
 class MemorySettings(Settings):
     """What is given up to fit on the card."""
 
     precision: Precision = Field(
-        "bf16",
+        default="bf16",
         description="Number format of the frozen model. A computer without a GPU calculates in fp32 whatever this says.",
     )
     quantization: Quantization = Field(
-        "none", description="Store the frozen model in fewer bits. Saves memory, costs some speed."
+        default="none", description="Store the frozen model in fewer bits. Saves memory, costs some speed."
     )
-    text_encoder_8bit: bool = Field(False, description="Load the text encoder in 8 bits (NVIDIA cards only).")
+    text_encoder_8bit: bool = Field(
+        default=False, description="Load the text encoder in 8 bits (NVIDIA cards only)."
+    )
     gradient_checkpointing: bool = Field(
-        True,
+        default=True,
         description="Compute activations twice instead of keeping them. Saves much memory, costs about a third more time.",
     )
-    vae_slicing: bool = Field(True, description="Encode and decode one clip at a time.")
-    vae_tiling: bool = Field(True, description="Encode and decode large pictures in tiles.")
+    vae_slicing: bool = Field(default=True, description="Encode and decode one clip at a time.")
+    vae_tiling: bool = Field(default=True, description="Encode and decode large pictures in tiles.")
 
 
 class CheckpointSettings(Settings):
     """What is kept on disk."""
 
-    every: int = Field(200, ge=1, le=100_000, description="Save a checkpoint every so many steps.")
-    keep: int = Field(10, ge=1, le=1000, description="Keep the newest checkpoints, delete older ones.")
+    every: int = Field(default=200, ge=1, le=100_000, description="Save a checkpoint every so many steps.")
+    keep: int = Field(
+        default=10, ge=1, le=1000, description="Keep the newest checkpoints, delete older ones."
+    )
 
 
 class ValidationSettings(Settings):
     """Sample videos and the loss on held-out clips, during training."""
 
     prompts: tuple[str, ...] = Field(
-        (), description="What the sample videos show. Write {trigger} where the trigger word goes."
+        default=(), description="What the sample videos show. Write {trigger} where the trigger word goes."
     )
     negative_prompt: str = Field(
-        "worst quality, inconsistent motion, blurry, jittery, distorted",
+        default="worst quality, inconsistent motion, blurry, jittery, distorted",
         description="What the sample videos should not look like.",
     )
-    every: int = Field(200, ge=1, le=100_000, description="Make sample videos every so many steps.")
+    every: int = Field(default=200, ge=1, le=100_000, description="Make sample videos every so many steps.")
     sampling_steps: int = Field(
-        40, ge=1, le=200, description="Steps of one sample video. 40 to 50 for judging quality."
+        default=40, ge=1, le=200, description="Steps of one sample video. 40 to 50 for judging quality."
     )
     guidance: float = Field(
-        3.5, ge=1, le=20, description="How strongly the prompt counts. 3.0 to 3.5 for standard models."
+        default=3.5,
+        ge=1,
+        le=20,
+        description="How strongly the prompt counts. 3.0 to 3.5 for standard models.",
     )
-    width: int = Field(0, ge=0, le=4096, description="Width of sample videos; 0: as in training.")
-    height: int = Field(0, ge=0, le=4096, description="Height of sample videos; 0: as in training.")
-    frames: int = Field(0, ge=0, le=1024, description="Frames of sample videos; 0: as in training.")
-    seed: int = Field(42, ge=0, description="The same seed every time, so that only the training differs.")
+    width: int = Field(default=0, ge=0, le=4096, description="Width of sample videos; 0: as in training.")
+    height: int = Field(default=0, ge=0, le=4096, description="Height of sample videos; 0: as in training.")
+    frames: int = Field(default=0, ge=0, le=1024, description="Frames of sample videos; 0: as in training.")
+    seed: int = Field(
+        default=42, ge=0, description="The same seed every time, so that only the training differs."
+    )
     loss_every: int = Field(
-        50, ge=1, le=100_000, description="Measure the loss on held-out clips every so many steps."
+        default=50, ge=1, le=100_000, description="Measure the loss on held-out clips every so many steps."
     )
 
 
 class Recipe(Document):
     """One way to train."""
 
-    name: str = Field("custom", min_length=1, max_length=80)
+    name: str = Field(default="custom", min_length=1, max_length=80)
     title: str = ""
     for_whom: str = ""
-    model: str = Field("", description="The base model. Empty: the project's.")
-    steps: int = Field(1500, ge=1, le=200_000, description="Optimizer steps in all.")
-    seed: int = Field(42, ge=0, description="Same seed, same clips, same machine: same LoRA.")
+    model: str = Field(default="", description="The base model. Empty: the project's.")
+    steps: int = Field(default=1500, ge=1, le=200_000, description="Optimizer steps in all.")
+    seed: int = Field(default=42, ge=0, description="Same seed, same clips, same machine: same LoRA.")
     lora: LoraSettings = LoraSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
@@ -261,7 +282,7 @@ class Preset(Document):
         description="Where the memory figure comes from: measured (card, date), or the guide's table."
     )
     follow_dataset: bool = Field(
-        True,
+        default=True,
         description="Whether rank, learning rate, steps and intervals are adapted to goal and dataset size.",
     )
     recipe: Recipe
@@ -310,7 +331,7 @@ def recipe_settings() -> list[SettingInfo]:
         if name in ("steps", "seed")
     ]
     for group in RECIPE_GROUPS:
-        settings = Recipe.model_fields[group].default
+        settings: Settings = Recipe.model_fields[group].default
         infos += [_setting_info(group, name, field) for name, field in type(settings).model_fields.items()]
     return infos
 

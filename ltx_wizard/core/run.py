@@ -78,7 +78,7 @@ class SampleJob(Settings):
     kind: Literal["sample"] = "sample"
     model: str
     lora_file: str = ""
-    strength: float = Field(1.0, ge=-4, le=4)
+    strength: float = Field(default=1.0, ge=-4, le=4)
     prompts: tuple[str, ...]
     seed: int = 42
     width: int
@@ -97,7 +97,7 @@ class ExportJob(Settings):
     run: str = Field(description="Name of the run folder.")
     step: int
     strength: float = Field(
-        1.0,
+        default=1.0,
         gt=0,
         le=4,
         description="Folded into the file, so that 1.0 in the other program is this strength.",

@@ -18,5 +18,5 @@ class ExportRecord(Document):
     strength: float
     model: str = Field(description="Catalog id or folder of the base model.")
     trigger_word: str = ""
-    verified: tuple[str, ...] = Field((), description="What was checked against the model, in words.")
+    verified: tuple[str, ...] = Field(default=(), description="What was checked against the model, in words.")
     created: float = Field(description="Seconds since 1970.")

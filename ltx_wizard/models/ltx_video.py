@@ -6,10 +6,10 @@ Positions, normalisation and timestep are those of the diffusers pipeline that w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from diffusers import (
 )
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
 
 from ltx_wizard.core.errors import BadInput, NotReady
@@ -100,8 +100,8 @@ def load_text_encoder(
         model = T5EncoderModel.from_pretrained(
             str(files.text_encoder), dtype=dtype, use_safetensors=True, **extra
         )
-    model = model.eval().requires_grad_(False)
-    return TextEncoder(tokenizer, model if extra else model.to(device), spec.max_caption_tokens)
+    _freeze(model, None if extra else device)
+    return TextEncoder(tokenizer, model, spec.max_caption_tokens)
 
 
 class VideoEncoder:
@@ -117,10 +117,12 @@ class VideoEncoder:
         The mode of the posterior, not a draw: the same clip gives the same latents every time.
         """
         pixels = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].to(self.vae.device, self.vae.dtype)
-        latents = self.vae.encode(pixels / 127.5 - 1.0).latent_dist.mode()
+        encoded: Any = self.vae.encode(pixels / 127.5 - 1.0)
+        latents: Tensor = encoded.latent_dist.mode()
         mean = self.vae.latents_mean.view(1, -1, 1, 1, 1).to(latents.device, torch.float32)
         std = self.vae.latents_std.view(1, -1, 1, 1, 1).to(latents.device, torch.float32)
-        scaling = float(self.vae.config.scaling_factor)
+        config: Any = self.vae.config
+        scaling = float(config.scaling_factor)
         return ((latents.float() - mean) * scaling / std)[0].cpu()
 
 
@@ -131,7 +133,7 @@ def load_vae(
         vae = AutoencoderKLLTXVideo.from_pretrained(
             str(files.vae), torch_dtype=storage_dtype(memory, device), use_safetensors=True
         )
-    vae = vae.to(device).eval().requires_grad_(False)
+    _freeze(vae, device)
     if memory.vae_slicing:
         vae.enable_slicing()
     if memory.vae_tiling:
@@ -151,11 +153,15 @@ def load_transformer(
             model = LTXVideoTransformer3DModel.from_pretrained(
                 str(files.transformer), torch_dtype=dtype, use_safetensors=True
             )
-    return model.to(device).eval().requires_grad_(False)
+    _freeze(model, device)
+    return model
 
 
 def load_scheduler(files: ModelFiles) -> FlowMatchEulerDiscreteScheduler:
-    return FlowMatchEulerDiscreteScheduler.from_pretrained(str(files.scheduler))
+    return cast(
+        "FlowMatchEulerDiscreteScheduler",
+        FlowMatchEulerDiscreteScheduler.from_pretrained(str(files.scheduler)),
+    )
 
 
 def video_coordinates(
@@ -241,22 +247,24 @@ class Sampler:
         vae: AutoencoderKLLTXVideo,
         scheduler: FlowMatchEulerDiscreteScheduler,
     ) -> None:
-        kind = LTXConditionPipeline if spec.coordinates == "causal" else LTXPipeline
-        self.pipeline = kind(
+        kind: Any = LTXConditionPipeline if spec.coordinates == "causal" else LTXPipeline
+        self.pipeline: Any = kind(
             transformer=transformer, vae=vae, scheduler=scheduler, text_encoder=None, tokenizer=None
         )
         self.pipeline.set_progress_bar_config(disable=True)
 
     @torch.no_grad()
     def sample(
-        self, request: SampleRequest, on_step: Any = None  # noqa: ANN401 - diffusers' callback
+        self, request: SampleRequest, on_step: Callable[[int], None] | None = None
     ) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """uint8 [frames, height, width, 3]. on_step(done) is called after each step and may raise."""
         pipeline = self.pipeline
         device, dtype = pipeline.transformer.device, pipeline.vae.dtype
         pair = batch_text([request.text, request.negative], device, dtype)
 
-        def after_step(_pipeline: object, step: int, _timestep: object, tensors: dict[str, Any]) -> dict[str, Any]:
+        def after_step(
+            _pipeline: object, step: int, _timestep: object, tensors: dict[str, Any]
+        ) -> dict[str, Any]:
             if on_step is not None:
                 on_step(step + 1)
             return tensors
@@ -294,6 +302,13 @@ def pack(latents: Tensor) -> Tensor:
 def unpack(tokens: Tensor, latent_shape: tuple[int, int, int]) -> Tensor:
     """The inverse of pack. latent_shape: F, H, W."""
     return tokens.transpose(1, 2).unflatten(2, latent_shape)
+
+
+def _freeze(part: nn.Module, device: torch.device | None) -> None:
+    """No gradients, no dropout; moved to the device unless it is there already."""
+    part.eval().requires_grad_(False)
+    if device is not None:
+        part.to(device)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -36,7 +37,7 @@ class CheckpointState(Document):
     alpha: float
     model: str
     optimizer: str
-    scalars: dict[str, float] = {}
+    scalars: dict[str, float] = Field(default_factory=dict[str, float])
 
 
 def save_checkpoint(
@@ -87,7 +88,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise BadInput(
-            problem=f"{path.name} is damaged or no safetensors file.", remedy="Choose another checkpoint or file."
+            problem=f"{path.name} is damaged or no safetensors file.",
+            remedy="Choose another checkpoint or file.",
         ) from error
 
 
@@ -117,7 +119,7 @@ def restore_optimizer(folder: JobFolder, step: int, optimizer: torch.optim.Optim
 def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
     """'3.exp_avg' -> tensor, and what is a plain number apart."""
     tensors: dict[str, Tensor] = {}
-    scalars: dict[str, float] = {}
+    scalars: dict[str, float] = Field(default_factory=dict[str, float])
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):

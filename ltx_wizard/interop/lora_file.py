@@ -1,0 +1,57 @@
+"""What stands in the header of an exported LoRA file, so that a file explains itself. No torch here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ltx_wizard import __version__
+from ltx_wizard.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class LoraFacts:
+    """What is known of a LoRA when it is exported. alpha: as trained; it is folded into the weights."""
+
+    title: str
+    rank: int
+    alpha: float
+    strength: float
+    target_modules: tuple[str, ...]
+    trigger_word: str
+    step: int
+    clips: int
+    buckets: tuple[str, ...]
+    fps: float
+
+
+def header(facts: LoraFacts, spec: ModelSpec) -> dict[str, str]:
+    """Text by key, as safetensors headers hold it. Names that other tools read: modelspec.* and ss_*."""
+    trigger = facts.trigger_word.strip()
+    return {
+        "format": "pt",
+        "tool": f"ltx-wizard {__version__}",
+        "base_model": spec.id if spec.source else "",
+        "base_model_source": spec.source.rsplit("/", 1)[-1] if spec.local else spec.source,
+        "base_model_licence": spec.licence,
+        "family": spec.family,
+        "rank": str(facts.rank),
+        "alpha": f"{facts.alpha:g}",
+        "alpha_folded": "true",
+        "strength_folded": f"{facts.strength:g}",
+        "target_modules": " ".join(facts.target_modules),
+        "trigger_word": trigger,
+        "training_steps": str(facts.step),
+        "dataset_clips": str(facts.clips),
+        "buckets": " ".join(facts.buckets),
+        "fps": f"{facts.fps:g}",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{spec.family}/lora",
+        "modelspec.implementation": "https://github.com/huggingface/diffusers",
+        "modelspec.title": facts.title,
+        "modelspec.trigger_phrase": trigger,
+        "ss_network_dim": str(facts.rank),
+        "ss_network_alpha": str(facts.rank),
+        "ss_base_model_version": spec.id if not spec.local else spec.family,
+        "ss_tag_frequency": json.dumps({"dataset": {trigger: facts.clips}}) if trigger else "{}",
+    }

@@ -1,0 +1,251 @@
+"""Training a LoRA, from the dataset to the last checkpoint. Worker-side.
+
+Everything random follows from the recipe's seed and the step, never from what ran before: a run that was stopped or
+killed and resumed ends, on the CPU, with the very weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import LTXVideoTransformer3DModel
+from pydantic import JsonValue
+from torch import nn
+
+from ltx_wizard.core.errors import JobFailed
+from ltx_wizard.core.events import CheckpointSaved, Started, StepDone, Validated, Warned
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.recipe import Recipe
+from ltx_wizard.core.report import Cancelled, Report, progress
+from ltx_wizard.core.run import JobFolder, JobStatus, TrainJob
+from ltx_wizard.dataset.batches import Batches
+from ltx_wizard.dataset.buckets import plan_buckets
+from ltx_wizard.dataset.dataset import choose_held_out, fingerprint, read_clips
+from ltx_wizard.dataset.encode import (
+    Encoders,
+    Example,
+    build_examples,
+    captions_of,
+    encode_clips,
+    encode_texts,
+)
+from ltx_wizard.models.catalog import find_model
+from ltx_wizard.models.lora import add_lora, lora_weights, set_lora_weights
+from ltx_wizard.models.ltx_video import TextEmbedding, load_transformer
+from ltx_wizard.models.precision import peak_memory_gib, quantize, training_device
+from ltx_wizard.models.weights import find_files, shift_range
+from ltx_wizard.training.checkpoint import (
+    LORA_FILE,
+    CheckpointState,
+    newest_good_step,
+    read_lora,
+    restore_optimizer,
+    save_checkpoint,
+)
+from ltx_wizard.training.objective import Objective, stable_seed
+from ltx_wizard.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
+from ltx_wizard.training.previews import Previews
+from ltx_wizard.training.validation import validation_examples, validation_loss
+
+_PAUSE_POLL_S = 0.3
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The encoded dataset and every prompt's embedding."""
+
+    examples: list[Example]
+    texts: dict[str, TextEmbedding]
+
+
+def run_train(project: Project, folder: JobFolder, job: TrainJob, report: Report) -> dict[str, JsonValue]:
+    """Train, or go on from the newest checkpoint. Raises Cancelled after saving, or WizardError."""
+    began = time.monotonic()
+    recipe = job.recipe
+    spec = find_model(recipe.model)
+    encoders = Encoders(spec, find_files(spec), recipe.memory, training_device())
+    if job.dataset_fingerprint != fingerprint(project):
+        report.emit(
+            Warned(message="The dataset has changed since this run began; it goes on with the new one.")
+        )
+    prepared = prepare(project, recipe, encoders, report)
+    progress(report, "Loading the model", 0, 1)
+    transformer = load_transformer(spec, encoders.files, recipe.memory, encoders.device)
+    quantize(transformer, recipe.memory)
+    objective = Objective(
+        spec, shift_range(encoders.files), recipe.noise, recipe.memory, encoders.device, prepared.texts[""]
+    )
+    previews = Previews(project, recipe, encoders, transformer, prepared.texts, prepared.examples)
+    training = Training(folder, recipe, transformer, objective, prepared.examples, previews, report)
+    last = training.run()
+    return {
+        "lora": f"checkpoints/{folder.checkpoint_folder(last).name}/{LORA_FILE}",
+        "steps": last,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def prepare(project: Project, recipe: Recipe, encoders: Encoders, report: Report) -> Prepared:
+    """Everything that text encoder and VAE are needed for: captions, validation prompts, clips."""
+    settings, clips = project.read_settings(), read_clips(project)
+    plan = plan_buckets(clips, encoders.spec, recipe.data.buckets)
+    for clip_id, reason in plan.unfit.items():
+        report.emit(Warned(message=f"{clip_id} is left out. {reason}"))
+    captions = captions_of(clips, settings)
+    prompts = Previews.prompts_of(recipe, settings)
+    wanted = [*captions.values(), *prompts, recipe.validation.negative_prompt, ""]
+    texts = encode_texts(project, wanted, encoders, report)
+    latents = encode_clips(project, clips, plan, encoders, report)
+    fitting = [clip for clip in clips if clip.id in latents]
+    held_out = choose_held_out(fitting, recipe.data.held_out_share, recipe.seed)
+    return Prepared(build_examples(fitting, captions, texts, latents, plan, held_out), texts)
+
+
+class Training:
+    """One run of the loop."""
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        recipe: Recipe,
+        transformer: LTXVideoTransformer3DModel,
+        objective: Objective,
+        examples: list[Example],
+        previews: Previews,
+        report: Report,
+    ) -> None:
+        self._folder, self._recipe, self._report = folder, recipe, report
+        self._transformer, self._objective, self._previews = transformer, objective, previews
+        self._parameters = add_lora(transformer, recipe.lora, recipe.seed)
+        if recipe.memory.gradient_checkpointing:
+            transformer.enable_gradient_checkpointing()
+        self._optimizer = build_optimizer(recipe.optimizer, self._parameters)
+        self._batches = Batches(examples, recipe.data, stable_seed(recipe.seed, "batches"))
+        self._validated = validation_examples(examples)
+        self._before = folder.status()
+        self._saved = 0
+
+    def run(self) -> int:
+        """The last step. Raises Cancelled after saving."""
+        step = self._restore()
+        try:
+            self._look(step)
+            while step < self._recipe.steps:
+                self._wait_while_paused()
+                if self._report.stop_requested():
+                    raise Cancelled
+                step += 1
+                self._train_step(step)
+                last = step == self._recipe.steps
+                if last or step % self._recipe.checkpoints.every == 0:
+                    self._save(step)
+                self._look(step)
+        except Cancelled:
+            if step > self._saved:
+                self._save(step)
+            raise
+        return step
+
+    def _restore(self) -> int:
+        """Go back to the newest good checkpoint; 0 for a new run."""
+        step = newest_good_step(self._folder, self._report)
+        if step:
+            set_lora_weights(self._transformer, read_lora(self._folder, step))
+            restore_optimizer(self._folder, step, self._optimizer)
+            self._batches.skip(step * self._recipe.data.gradient_accumulation_steps)
+        if step != self._before.step:
+            self._report.emit(Started(pid=0, step=step, steps=self._recipe.steps))
+            self._before = self._folder.status()
+        if step and not any(item.step == step for item in self._before.checkpoints):
+            self._tell_saved(step)
+        self._saved = step
+        return step
+
+    def _train_step(self, step: int) -> None:
+        began = time.monotonic()
+        recipe = self._recipe
+        learning_rate = learning_rate_at(step, recipe.steps, recipe.optimizer.lr, recipe.schedule)
+        set_learning_rate(self._optimizer, learning_rate)
+        self._transformer.train()
+        loss = self._backward(step)
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, recipe.optimizer.max_grad_norm))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise JobFailed(
+                problem=f"The training broke at step {step}: the loss is no longer a number.",
+                remedy="Lower the learning rate in the recipe and train again. The checkpoints before this are good.",
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._report.emit(
+            StepDone(
+                step=step,
+                steps=recipe.steps,
+                loss=loss,
+                learning_rate=learning_rate,
+                grad_norm=norm,
+                step_s=time.monotonic() - began,
+                memory_gib=round(peak_memory_gib(self._objective.device), 2),
+            )
+        )
+
+    def _backward(self, step: int) -> float:
+        """Gradients of all micro-batches of one step; gives their mean loss."""
+        count = self._recipe.data.gradient_accumulation_steps
+        total = torch.zeros((), device=self._objective.device)
+        for micro in range(count):
+            seed = stable_seed(self._recipe.seed, step, micro)
+            torch.manual_seed(seed)  # for LoRA dropout; everything else uses the generator
+            loss = self._objective.loss(
+                self._transformer, self._batches.next(), torch.Generator().manual_seed(seed)
+            )
+            (loss / count).backward()
+            total += loss.detach() / count
+        return float(total)
+
+    def _look(self, step: int) -> None:
+        """Validation loss and samples, where they are due at this step and not there already."""
+        validation = self._recipe.validation
+        ends = step in (0, self._recipe.steps)
+        if (ends or step % validation.loss_every == 0) and not _has_validation(self._before, step):
+            loss = validation_loss(
+                self._transformer, self._objective, self._validated, self._recipe.seed, self._report
+            )
+            self._report.emit(Validated(step=step, loss=loss))
+        if ends or step % validation.every == 0:
+            made = {item.prompt_index for item in self._before.samples if item.step == step}
+            self._previews.make(step, self._folder, made, self._report)
+
+    def _save(self, step: int) -> None:
+        recipe = self._recipe
+        state = CheckpointState(
+            step=step,
+            rank=recipe.lora.rank,
+            alpha=recipe.lora.alpha,
+            model=recipe.model,
+            optimizer=recipe.optimizer.name,
+        )
+        save_checkpoint(
+            self._folder, state, lora_weights(self._transformer), self._optimizer, recipe.checkpoints.keep
+        )
+        self._saved = step
+        self._tell_saved(step)
+
+    def _tell_saved(self, step: int) -> None:
+        file = self._folder.checkpoint_folder(step).relative_to(self._folder.folder)
+        self._report.emit(CheckpointSaved(step=step, file=Path(file).as_posix()))
+
+    def _wait_while_paused(self) -> None:
+        told = False
+        while self._folder.pause_file.exists() and not self._report.stop_requested():
+            if not told:
+                progress(self._report, "Paused", 0, 0)
+                told = True
+            time.sleep(_PAUSE_POLL_S)
+
+
+def _has_validation(status: JobStatus, step: int) -> bool:
+    return any(item.step == step for item in status.validations)
