@@ -8,8 +8,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from ltx_wizard.core import places
-from ltx_wizard.core.documents import Document, read_document, write_document
-from ltx_wizard.core.errors import BadDocument, NotFound, explain_os_error
+from ltx_wizard.core.documents import Document, is_file, read_document, write_document
+from ltx_wizard.core.errors import BadDocument, NotFound, WizardError, explain_os_error
+from ltx_wizard.core.project import PROJECT_FILE
 
 _MOST_RECENT = 20
 
@@ -29,10 +30,8 @@ def read_app_settings() -> AppSettings:
 
 
 def recent_projects() -> list[Path]:
-    """Newest first; only those that are still there."""
-    return [
-        Path(text) for text in read_app_settings().recent_projects if (Path(text) / "project.json").is_file()
-    ]
+    """Newest first; only those that are still there and may be read."""
+    return [Path(text) for text in read_app_settings().recent_projects if _is_project(Path(text))]
 
 
 def remember_project(folder: Path) -> None:
@@ -55,6 +54,13 @@ def _change(change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
             )
     except OSError as error:
         raise explain_os_error(error, places.home()) from error
+
+
+def _is_project(folder: Path) -> bool:
+    try:
+        return is_file(folder / PROJECT_FILE)
+    except WizardError:
+        return False
 
 
 def _file() -> Path:

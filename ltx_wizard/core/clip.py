@@ -1,7 +1,7 @@
 """What a dataset is made of: sources, scenes and clips.
 
-A Source is a video or an image as it was imported. A Scene is a stretch of a video source between two cuts. A Clip is one
-training example: a file of its own, with a caption.
+A Source is a video or an image as it was imported. A Scene is a stretch of a video source between two cuts. A
+Clip is one training example: a file of its own, with a caption.
 """
 
 from __future__ import annotations

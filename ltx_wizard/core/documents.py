@@ -6,7 +6,9 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,8 +46,10 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
         raise explain_os_error(error, path) from error
+    finally:  # gone after the replace; left by everything that can interrupt a write
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -66,6 +70,16 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there. Raises WizardError where the system does not let us look."""
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def write_document(path: Path, document: BaseModel) -> None:
     """Write one document as indented JSON, atomically."""
     write_text_atomically(path, document.model_dump_json(indent=2) + "\n")
@@ -83,7 +97,7 @@ def parse_document(text: str, kind: type[D], name: str) -> D:
     """Parse one JSON object into a document; `name` stands in the message."""
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadDocument(
             problem=f"{name} is damaged: it is not valid JSON ({error}).",
             remedy="Restore it from a backup of the project folder.",
@@ -127,7 +141,7 @@ def read_lines(path: Path, kind: type[D]) -> list[D]:
         return []
     return [
         parse_document(line, kind, f"{path.name}, line {number}")
-        for number, line in enumerate(text.splitlines(), start=1)
+        for number, line in enumerate(text.split("\n"), start=1)  # splitlines would also cut at U+2028
         if line.strip()
     ]
 

@@ -1,6 +1,7 @@
 """What a worker reports, one JSON line each, and how it is read back.
 
-The worker alone writes events.jsonl; everybody may read it. The last event of a job is exactly one of Finished, Stopped or Failed.
+The worker alone writes events.jsonl; everybody may read it. The last event of a job is exactly one of
+Finished, Stopped or Failed.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Union
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from ltx_wizard.core.documents import Settings
 from ltx_wizard.core.errors import explain_os_error
 
 
 class _Event(Settings):
+    # A loss that is not a number must be seen, not lost.
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
     time: float = Field(default_factory=time.time, description="Seconds since 1970.")
 
 
@@ -61,7 +65,7 @@ class Validated(_Event):
 
 
 class SampleReady(_Event):
-    """A sample video. file is relative to the run folder. lora: with the LoRA at this step (step 0: the base)."""
+    """A sample video, made with the LoRA of this step (0: the base). file is relative to the run folder."""
 
     kind: Literal["sample"] = "sample"
     step: int

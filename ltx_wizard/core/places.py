@@ -5,11 +5,33 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ltx_wizard.core.errors import BadInput
+
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = ROOT / "presets"
 ASSETS = ROOT / "assets"
 SAMPLE_PROJECT = ASSETS / "sample"
 EMBEDDED_MODEL = ASSETS / "embedded_model"
+
+
+def typed_path(text: str) -> Path:
+    """The whole path that a person typed or pasted, perhaps in quotes or with '~'. Raises BadInput."""
+    bare = text.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'":
+        bare = bare[1:-1]
+    return whole_path(Path(bare))
+
+
+def whole_path(path: Path) -> Path:
+    """The path from the root on. Raises BadInput for what cannot be one, e.g. the home of an unknown user."""
+    try:
+        return path.expanduser().resolve()
+    except (ValueError, RuntimeError, OSError) as error:
+        shown = str(path).replace("\0", " ")
+        raise BadInput(
+            problem=f"{shown} cannot be a path on this computer.",
+            remedy="Check the spelling, or choose another folder.",
+        ) from error
 
 
 def home() -> Path:

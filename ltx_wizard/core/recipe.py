@@ -26,6 +26,9 @@ from ltx_wizard.core.errors import BadDocument, BadSetting, NotFound
 ATTENTION_MODULES = ("to_q", "to_k", "to_v", "to_out.0")
 FEED_FORWARD_MODULES = ("ff.net.0.proj", "ff.net.2")
 
+LARGEST_SEED = 2**32 - 1
+"""The largest that every random generator takes."""
+
 Precision = Literal["bf16", "fp16", "fp32"]
 Quantization = Literal["none", "fp8-quanto", "int8-quanto", "int4-quanto"]
 OptimizerName = Literal["adamw", "adamw8bit"]
@@ -231,7 +234,10 @@ class ValidationSettings(Settings):
     height: int = Field(default=0, ge=0, le=4096, description="Height of sample videos; 0: as in training.")
     frames: int = Field(default=0, ge=0, le=1024, description="Frames of sample videos; 0: as in training.")
     seed: int = Field(
-        default=42, ge=0, description="The same seed every time, so that only the training differs."
+        default=42,
+        ge=0,
+        le=LARGEST_SEED,
+        description="The same seed every time, so that only the training differs.",
     )
     loss_every: int = Field(
         default=50, ge=1, le=100_000, description="Measure the loss on held-out clips every so many steps."
@@ -246,7 +252,9 @@ class Recipe(Document):
     for_whom: str = ""
     model: str = Field(default="", description="The base model. Empty: the project's.")
     steps: int = Field(default=1500, ge=1, le=200_000, description="Optimizer steps in all.")
-    seed: int = Field(default=42, ge=0, description="Same seed, same clips, same machine: same LoRA.")
+    seed: int = Field(
+        default=42, ge=0, le=LARGEST_SEED, description="Same seed, same clips, same machine: same LoRA."
+    )
     lora: LoraSettings = LoraSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
@@ -348,11 +356,9 @@ def with_settings(recipe: Recipe, changes: dict[str, object]) -> Recipe:
     """A recipe with some settings changed, checked as a whole. Raises BadSetting naming all problems."""
     raw = recipe.model_dump()
     for key, value in changes.items():
-        *groups, name = key.split(".")
-        target = raw
-        for group in groups:
-            target = target.get(group, {})
-        if name not in target:
+        group, _, name = key.rpartition(".")
+        target = raw[group] if group in RECIPE_GROUPS else raw
+        if group not in ("", *RECIPE_GROUPS) or name not in target:
             raise BadSetting(problem=f"There is no setting called {key}.", remedy="Check its spelling.")
         target[name] = value
     try:
@@ -363,7 +369,7 @@ def with_settings(recipe: Recipe, changes: dict[str, object]) -> Recipe:
 
 def parse_bucket(text: str) -> tuple[int, int, int]:
     """'768x512x49' -> (768, 512, 49), as width, height, frames. Raises ValueError."""
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})x(\d{1,5})", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})x([0-9]{1,5})", text.strip().lower())
     if not match or not all(int(part) for part in match.groups()):
         raise ValueError(f"'{text}' is not a size like 768x512x49 (width x height x frames)")
     width, height, frames = (int(part) for part in match.groups())

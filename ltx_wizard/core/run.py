@@ -113,7 +113,7 @@ class MeasurePrompt(Settings):
 
 
 class MeasureJob(Settings):
-    """Measure what a LoRA does: each prompt, with and without the trigger word, with and without the LoRA, same seeds.
+    """Measure what a LoRA does: each prompt with and without trigger word, with and without LoRA, same seeds.
 
     measure: the name of the concept's measure, a number from 0 to 1.
     """
@@ -220,7 +220,7 @@ class JobFolder:
         return self.checkpoints_folder / f"step-{step:06d}"
 
     def saved_steps(self) -> list[int]:
-        """Steps that have a checkpoint on disk, oldest first. A folder appears whole, so its name is enough."""
+        """Steps with a checkpoint on disk, oldest first. A folder appears whole, so its name is enough."""
         if not self.checkpoints_folder.is_dir():
             return []
         found = (re.fullmatch(r"step-(\d+)", path.name) for path in self.checkpoints_folder.iterdir())
@@ -246,7 +246,8 @@ def list_job_folders(parent: Path) -> list[JobFolder]:
     """All jobs under a folder, oldest first."""
     if not parent.is_dir():
         return []
-    return [JobFolder(path) for path in sorted(parent.iterdir()) if (path / JOB_FILE).is_file()]
+    folders = [JobFolder(path) for path in parent.iterdir() if (path / JOB_FILE).is_file()]
+    return sorted(folders, key=lambda job: (_number(job.folder), job.name))
 
 
 class JobState(str, Enum):
@@ -285,7 +286,7 @@ class JobStatus:
 
 
 def fold(events: Iterable[Event], start: JobStatus | None = None) -> JobStatus:
-    """Pure: the same events always give the same status. A resumed job drops what came after its starting step."""
+    """Pure: the same events give the same status. A resumed job drops what came after its starting step."""
     builder = _Builder(start or JobStatus())
     for event in events:
         builder.add(event)
@@ -345,6 +346,7 @@ class _Builder:
             steps=event.steps or self._last.steps,
             started_at=event.time,
             progress=None,
+            result={},
             problem="",
             remedy="",
         )

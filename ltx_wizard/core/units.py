@@ -7,7 +7,7 @@ GIB = 1024**3
 
 def duration_text(seconds: float) -> str:
     """42 -> '42 s', 130 -> '2 min 10 s', 6600 -> '1 h 50 min'."""
-    whole = round(seconds)
+    whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
@@ -19,7 +19,7 @@ def duration_text(seconds: float) -> str:
 
 def timecode_text(seconds: float) -> str:
     """4.25 -> '0:04.2', 75 -> '1:15.0'."""
-    minutes, rest = divmod(max(seconds, 0.0), 60)
+    minutes, rest = divmod(round(max(seconds, 0.0), 1), 60)
     return f"{int(minutes)}:{rest:04.1f}"
 
 
@@ -27,7 +27,7 @@ def bytes_text(size: int) -> str:
     """1536 -> '1.5 KB' (powers of 1024, as file managers show)."""
     value = float(size)
     for unit in ("B", "KB", "MB", "GB"):
-        if value < 1024 or unit == "GB":
+        if round(value) < 1024 or unit == "GB":
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     raise AssertionError("unreachable")

@@ -8,7 +8,9 @@ import gradio as gr
 
 from ltx_wizard.app import datasets
 from ltx_wizard.core.clip import MediaKind, Rejected, Source
+from ltx_wizard.core.documents import is_file
 from ltx_wizard.core.errors import BadInput
+from ltx_wizard.core.places import typed_path
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.units import bytes_text, plural, timecode_text
 from ltx_wizard.ui import media
@@ -96,11 +98,11 @@ def _import_folder(path: str, folder: str, ordinary: bool) -> Outcome:
     """A folder, or a single file."""
     if not folder.strip():
         raise BadInput(problem="No folder is given.", remedy="Type or paste its path first.")
-    chosen = Path(folder.strip().strip('"')).expanduser()
+    chosen = typed_path(folder)
     project = opened(path)
     report = (
         datasets.import_paths(project, [chosen], regularisation=ordinary)
-        if chosen.is_file()
+        if is_file(chosen)
         else datasets.import_folder(project, chosen, regularisation=ordinary)
     )
     return Outcome(_import_message(len(report.added), len(report.rejected), len(report.skipped_duplicates)))
