@@ -1,6 +1,7 @@
 """The worker process: `python -m ltx_wizard.worker <job folder>`.
 
-Reads job.json, does the work, appends to events.jsonl, and ends with exactly one of Finished, Stopped or Failed.
+Reads job.json, does the work, appends to events.jsonl, and ends with exactly one of Finished, Stopped or
+Failed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
 from ltx_wizard.core import places
+from ltx_wizard.core.caption import storable
 from ltx_wizard.core.documents import write_document
 from ltx_wizard.core.errors import WizardError, explain_os_error
 from ltx_wizard.core.events import (
@@ -67,8 +69,20 @@ class FolderReport:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one job. Returns the exit code: 0 finished or stopped, 1 failed."""
-    folder = JobFolder(Path((arguments or sys.argv[1:])[0]).resolve())
+    """Run one job. Returns the exit code: 0 finished or stopped, 1 failed, 2 wrong use."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if len(given) != 1:
+        sys.stderr.write("Usage: python -m ltx_wizard.worker <job folder>\n")
+        return 2
+    try:
+        folder = JobFolder.open(Path(given[0]).resolve())
+    except WizardError as error:
+        sys.stderr.write(f"{error.problem}\n{error.remedy}\n")
+        return 1
+    return _run_and_report(folder)
+
+
+def _run_and_report(folder: JobFolder) -> int:
     process = psutil.Process()
     write_document(
         folder.worker_file,
@@ -81,12 +95,11 @@ def main(arguments: list[str] | None = None) -> int:
         report.emit(Stopped(step=_last_step(folder)))
         return 0
     except WizardError as error:
-        report.emit(Failed(problem=error.problem, remedy=error.remedy, step=_last_step(folder)))
+        report.emit(_failed(error, folder))
         return 1
     except Exception as error:
         traceback.print_exc()
-        failure = _explain(error, folder)
-        report.emit(Failed(problem=failure.problem, remedy=failure.remedy, step=_last_step(folder)))
+        report.emit(_failed(_explain(error, folder), folder))
         return 1
 
 
@@ -179,6 +192,11 @@ def _last_step(folder: JobFolder) -> int:
     return fold(read_events(folder.events_file)).step
 
 
+def _failed(error: WizardError, folder: JobFolder) -> Failed:
+    """The end of a job that failed; names of files in it may be no text."""
+    return Failed(problem=storable(error.problem), remedy=storable(error.remedy), step=_last_step(folder))
+
+
 def _explain(error: Exception, folder: JobFolder) -> WizardError:
     if isinstance(error, OSError):
         return explain_os_error(error, Path(error.filename or folder.folder))
@@ -189,7 +207,8 @@ def _explain(error: Exception, folder: JobFolder) -> WizardError:
     if "out of memory" in str(error).lower():
         return WizardError(
             "The graphics card ran out of memory.",
-            "Choose a smaller preset or size, or close other programs that use the card. Your checkpoints are kept.",
+            "Choose a smaller preset or size, or close other programs that use the card. "
+            "Your checkpoints are kept.",
         )
     return WizardError(
         f"Something went wrong that LTX Wizard did not expect: {type(error).__name__}: {error}",
