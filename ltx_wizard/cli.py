@@ -1,0 +1,167 @@
+"""The command line: ltx-wizard COMMAND. Everything that the window does, for scripts and servers.
+
+0: done. 1: a problem, which stands with its remedy on stderr. 2: a wrong option. 130: stopped by Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from ltx_wizard import __version__
+from ltx_wizard.commands import computer, dataset, training
+from ltx_wizard.commands.console import Console, show_error
+from ltx_wizard.commands.demo import demo
+from ltx_wizard.commands.following import JobStopped
+from ltx_wizard.core.errors import WizardError, explain_os_error
+from ltx_wizard.core.project import Goal
+
+STATUS_PROBLEM = 1
+STATUS_WRONG_OPTION = 2
+STATUS_STOPPED = 130  # what a shell says of a program that Ctrl+C ended
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and give its exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["ui"]:
+        return computer.ui(words[1:])  # its options are those of app.py
+    given = _parser().parse_args(words)
+    try:
+        return given.command(given, Console(given.json))
+    except JobStopped as stopped:
+        show_error(stopped)
+        return STATUS_STOPPED
+    except WizardError as error:
+        show_error(error)
+        return STATUS_PROBLEM
+    except OSError as error:
+        show_error(explain_os_error(error, Path(str(error.filename or "the disk"))))
+        return STATUS_PROBLEM
+    except KeyboardInterrupt:
+        show_error(WizardError("Stopped.", "Start it again to go on; what was done is kept."))
+        return STATUS_STOPPED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what to do about a wrong option."""
+
+    def error(self, message: str) -> NoReturn:
+        problem = f"{message[:1].upper()}{message[1:]}."
+        show_error(WizardError(problem, f"Read: {self.prog} --help"))
+        sys.exit(STATUS_WRONG_OPTION)
+
+
+Add = Callable[..., argparse.Action]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ltx-wizard",
+        description="From a few videos to a LoRA for the LTX video models.",
+        epilog="Every command explains its options: ltx-wizard COMMAND --help",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="word", title="commands")
+
+    def command(
+        word: str, run: Callable[[argparse.Namespace, Console], int], summary: str, as_json: bool = False
+    ) -> Add:
+        added = commands.add_parser(word, help=summary, description=summary, allow_abbrev=False)
+        added.set_defaults(command=run, json=False)
+        if as_json:
+            added.add_argument("--json", action="store_true", help="the result as JSON on the last line")
+        return added.add_argument
+
+    commands.add_parser("ui", help="Open the window; options as for app.py.", add_help=False)
+    add = command("demo", demo, "Every stage on the sample project, with the model that comes along.", True)
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for LoRA, samples, chart and report")
+    add("--steps", type=_at_least_one, default=None, help=argparse.SUPPRESS)
+    _add_dataset_commands(command)
+    _add_training_commands(command)
+    command("doctor", lambda _, console: computer.doctor(console), "What this computer has and lacks.", True)
+    return parser
+
+
+def _add_dataset_commands(command: Callable[..., Add]) -> None:
+    add = command("new", dataset.new, "Make a project.")
+    add("--project", type=Path, required=True, metavar="DIR", help="folder to make it in")
+    add("--name", default="", help="name that you see; default: the folder's")
+    add("--goal", default="style", choices=[goal.value for goal in Goal], help="what to learn")
+    add("--trigger", default=None, help='trigger word; default: a made-up one; "" for none')
+    add("--model", default="", help="base model: its id, or a folder in diffusers layout")
+    add("--sample", action="store_true", help="the sample project, with videos and captions")
+
+    add = command("import", dataset.import_media, "Add videos and images, or folders of them.")
+    _project(add)
+    add("paths", type=Path, nargs="+", metavar="PATH", help="a video, an image or a folder")
+    add("--regularisation", action="store_true", help="ordinary material, trained without the trigger word")
+
+    add = command("split", dataset.split, "Find scenes and cut them into clips.")
+    _project(add)
+    add("--detector", choices=["adaptive", "content"], default=None, help="how cuts are found")
+    add("--threshold", type=float, default=None, help="lower finds more cuts")
+    add("--min-scene", type=float, default=None, metavar="SECONDS", help="shortest scene")
+    add("--min-clip", type=float, default=None, metavar="SECONDS", help="leave out shorter scenes")
+    add("--max-clip", type=float, default=None, metavar="SECONDS", help="split longer scenes evenly")
+    add("--only-find", action="store_true", help="do not cut yet")
+
+    add = command("caption", dataset.caption, "Draft captions for clips that have none.")
+    _project(add)
+    add("--captioner", default="motion", help="who writes them; default: motion")
+    add("--overwrite", action="store_true", help="also where there is a caption")
+
+    add = command("check", dataset.check, "What stands between this dataset and a good LoRA.", True)
+    _project(add)
+    add("--fix", action="store_true", help="do what LTX Wizard can do about it")
+
+
+def _add_training_commands(command: Callable[..., Add]) -> None:
+    add = command("train", training.train, "Train a LoRA. Ctrl+C stops after a step and saves.", True)
+    _project(add)
+    add("--preset", default="", metavar="NAME", help="start from this preset; default: the project's recipe")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: lora.rank=16")
+    add("--steps", type=_at_least_one, default=None, help="the same as --set steps=N")
+
+    add = command("resume", training.resume, "Go on with a run from its newest checkpoint.", True)
+    _project(add)
+    add("--run", default=None, metavar="NAME", help="name of its folder; default: the newest")
+
+    add = command("sample", training.sample, "Make sample videos.", True)
+    _project(add)
+    add(
+        "--prompt",
+        action="append",
+        default=[],
+        help="what to show; {trigger} is the trigger word; repeatable",
+    )
+    add("--lora", type=Path, default=None, metavar="FILE", help="default: the newest checkpoint")
+    add("--base", action="store_true", help="without a LoRA")
+    add("--strength", type=float, default=1.0, help="of the LoRA; default: 1")
+    add("--seed", type=int, default=None, help="default: the recipe's")
+
+    add = command("export", training.export, "Write LoRA files for diffusers and ComfyUI, verified.", True)
+    _project(add)
+    add("--run", default=None, metavar="NAME", help="name of its folder; default: the newest")
+    add("--step", type=int, default=None, help="which checkpoint; default: the last")
+    add("--name", default="", help="name of the files; default: the project's")
+    add("--strength", type=float, default=1.0, help="folded into the files; default: 1")
+
+
+def _project(add: Add) -> None:
+    add("--project", type=Path, default=Path(), metavar="DIR", help="the project; default: this folder")
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What each word of the command line does. Everything is printed through a Console."""

@@ -1,0 +1,115 @@
+"""Waiting for a job in the foreground, telling what it does. The worker outlives this console."""
+
+from __future__ import annotations
+
+import time
+
+from ltx_wizard.app import jobs
+from ltx_wizard.app.supervisor import kill
+from ltx_wizard.commands.console import Console
+from ltx_wizard.core.errors import JobFailed, WizardError
+from ltx_wizard.core.events import (
+    CheckpointSaved,
+    Event,
+    EventReader,
+    Progress,
+    SampleReady,
+    SettingChanged,
+    StepDone,
+    Validated,
+    Warned,
+)
+from ltx_wizard.core.run import JobFolder, JobState, JobStatus
+from ltx_wizard.core.units import duration_text
+
+_POLL_S = 0.1
+_RECENT_STEPS = 20
+"""Time left is judged from the last steps: the first ones are slow, and a laptop may slow down later."""
+
+
+class JobStopped(WizardError):
+    """The job was stopped, here or in the app. What it did so far is kept."""
+
+
+def follow(folder: JobFolder, console: Console, known: int = 0) -> JobStatus:
+    """Print what a started job does until it has finished, and give its status.
+
+    Ctrl+C asks the worker to finish its step, save and stop; a second one ends it at once. known: how many
+    events of a resumed run are old. Raises JobFailed with the job's own problem and remedy, or JobStopped.
+    """
+    printer = _EventPrinter(console)
+    reader = EventReader(folder.events_file)
+    asked_to_stop = False
+    while True:
+        try:
+            status = jobs.status(folder)  # before the events: those that it knows of are then in the file
+            events = reader.read_new()
+            for event in events[known:]:
+                printer.show(event)
+            known = max(0, known - len(events))
+            if status.is_over:
+                return _finished(status, folder)
+            time.sleep(_POLL_S)
+        except KeyboardInterrupt:
+            if asked_to_stop:
+                kill(folder)
+                raise JobStopped(
+                    "Ended before the step was done.", "What was saved before that is kept."
+                ) from None
+            asked_to_stop = True
+            jobs.stop(folder)
+            console.say("Stopping after this step, and saving. Press Ctrl+C again to end at once.")
+
+
+def event_count(folder: JobFolder) -> int:
+    """How many events a job has so far: those that a resumed run need not show again."""
+    return len(EventReader(folder.events_file).read_new())
+
+
+def _finished(status: JobStatus, folder: JobFolder) -> JobStatus:
+    if status.state is JobState.FAILED:
+        raise JobFailed(status.problem, f"{status.remedy} The log is {folder.log_file}.")
+    if status.state is JobState.STOPPED:
+        where = f" at step {status.step}" if status.step else ""
+        raise JobStopped(
+            f"Stopped{where}: {jobs.describe(folder)}.", "Start it again to go on; what was done is kept."
+        )
+    return status
+
+
+class _EventPrinter:
+    """One line for what is worth keeping; the updating line for the rest."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._step_times: list[float] = []
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._console.progress(event)
+        elif isinstance(event, StepDone):
+            self._console.update("Training", self._step_text(event))
+        else:
+            text = _event_text(event)
+            if text:
+                self._console.say(text)
+
+    def _step_text(self, event: StepDone) -> str:
+        self._step_times = [*self._step_times, event.step_s][-_RECENT_STEPS:]
+        step_s = sum(self._step_times) / len(self._step_times)
+        left = duration_text(step_s * (event.steps - event.step))
+        return f"Training: step {event.step} of {event.steps}, loss {event.loss:.4f}, {left} left"
+
+
+def _event_text(event: Event) -> str:
+    if isinstance(event, Validated):
+        return f"  step {event.step}: validation loss {event.loss:.4f}"
+    if isinstance(event, SampleReady):
+        return f"  step {event.step}: sample {event.file}"
+    if isinstance(event, CheckpointSaved):
+        return f"  step {event.step}: checkpoint saved"
+    if isinstance(event, SettingChanged):
+        return f"  {event.setting} is now {event.value}: {event.reason}"
+    if isinstance(event, Warned):
+        return f"  Note: {event.message}"
+    return ""

@@ -1,0 +1,225 @@
+"""train, resume, sample, export: from a dataset to LoRA files."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from ltx_wizard.app import datasets, jobs, recipes
+from ltx_wizard.commands.console import Console
+from ltx_wizard.commands.dataset import opened
+from ltx_wizard.commands.following import event_count, follow
+from ltx_wizard.core.errors import BadSetting, NotFound, NotReady
+from ltx_wizard.core.project import Project, safe_file_stem
+from ltx_wizard.core.recipe import Recipe, parse_bucket, recipe_settings, with_settings
+from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob
+from ltx_wizard.core.units import duration_text, plural
+
+_TRIGGER = "{trigger}"
+
+
+def train(given: Namespace, console: Console) -> int:
+    """Train with the project's recipe, a preset, or either with some settings changed."""
+    project = opened(given.project)
+    changes = settings_of(given.set, given.steps)
+    with_settings(recipes.current_recipe(project), changes)  # a typing error must not change the preset
+    if given.preset:
+        recipes.choose_preset(project, given.preset)
+    recipe = with_settings(recipes.current_recipe(project), changes)
+    if changes:
+        recipes.save_recipe(project, recipe)
+    run = jobs.start_training(project, recipe)
+    console.say(f"Training {recipe.title or recipe.name}: {plural(recipe.steps, 'step')}. Run: {run.name}")
+    return _tell_trained(run, follow(run, console), console)
+
+
+def resume(given: Namespace, console: Console) -> int:
+    """Go on with a run that was stopped or that failed, from its newest checkpoint."""
+    project = opened(given.project)
+    run = _chosen_run(project, given.run)
+    if jobs.status(run).state is JobState.FINISHED:
+        raise NotReady(problem=f"The run {run.name} is finished.", remedy="Start a new one: ltx-wizard train")
+    known = event_count(run)
+    jobs.resume_training(project, run.name)
+    console.say(f"Going on with {run.name}.")
+    return _tell_trained(run, follow(run, console, known), console)
+
+
+def sample(given: Namespace, console: Console) -> int:
+    """Make sample videos: with the newest checkpoint, with a LoRA file, or with the base model."""
+    project = opened(given.project)
+    lora = None if given.base else _lora_file(project, given.lora)
+    job = jobs.start_sample(project, sample_job(project, given, lora))
+    status = follow(job, console)
+    samples = paths_in(job.folder, status.result["samples"])
+    for path in samples:
+        console.say(path)
+    console.result({"samples": samples, "lora": str(lora or "")})
+    return 0
+
+
+def export(given: Namespace, console: Console) -> int:
+    """Write the LoRA for diffusers and for ComfyUI, and verify both."""
+    project = opened(given.project)
+    run = _chosen_run(project, given.run)
+    step = given.step if given.step is not None else _newest_step(run)
+    name = given.name or safe_file_stem(project.read_settings().name)
+    console.result(export_lora(project, run, step, name, given.strength, console))
+    return 0
+
+
+def export_lora(
+    project: Project, run: JobFolder, step: int, name: str, strength: float, console: Console
+) -> dict[str, JsonValue]:
+    """Gives lora and lora_comfyui, as full paths, and verified: sentences."""
+    result = follow(jobs.start_export(project, run.name, step, name, strength), console).result
+    lora, comfyui = paths_in(project.folder, [result["lora"], result["lora_comfyui"]])
+    console.say(f"For diffusers: {lora}")
+    console.say(f"For ComfyUI:   {comfyui}")
+    verified = result.get("verified", [])
+    for sentence in verified if isinstance(verified, list) else []:
+        console.say(f"  {sentence}")
+    return {"run": run.name, "step": step, "lora": lora, "lora_comfyui": comfyui, "verified": verified}
+
+
+def settings_of(assignments: Sequence[str], steps: int | None = None) -> dict[str, object]:
+    """['lora.rank=16'] -> {'lora.rank': '16'}. Raises BadSetting naming an unknown key."""
+    changes: dict[str, object] = {}
+    known = {info.key: info for info in recipe_settings()}
+    for assignment in assignments:
+        key, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals:
+            raise BadSetting(
+                problem=f"'{assignment}' is not of the form key=value.", remedy="Write it as lora.rank=16."
+            )
+        if key not in known:
+            raise BadSetting(
+                problem=f"There is no setting called {key}.",
+                remedy=f"The settings are: {', '.join(known)}.",
+            )
+        changes[key] = _list(key, text) if known[key].kind == "list" else text
+    if steps is not None:
+        changes["steps"] = steps
+    return changes
+
+
+def sample_job(project: Project, given: Namespace, lora: Path | None) -> SampleJob:
+    """Prompts, size and seed as asked for; else as the recipe makes its samples."""
+    settings, spec, recipe = (
+        project.read_settings(),
+        datasets.model_spec(project),
+        recipes.current_recipe(project),
+    )
+    prompts = given.prompt or recipe.validation.prompts or settings.validation_prompts
+    if not prompts:
+        raise NotReady(problem="There is no prompt to sample.", remedy='Give one: --prompt "A cat runs"')
+    width, height, frames = sample_size(project, recipe)
+    return SampleJob(
+        model=spec.id,
+        lora_file=str(lora or ""),
+        strength=given.strength,
+        prompts=tuple(_filled_in(prompt, settings.trigger_word) for prompt in prompts),
+        seed=recipe.validation.seed if given.seed is None else given.seed,
+        width=width,
+        height=height,
+        frames=frames,
+        fps=spec.fps,
+        sampling_steps=recipe.validation.sampling_steps,
+        guidance=recipe.validation.guidance,
+        negative_prompt=recipe.validation.negative_prompt,
+    )
+
+
+def sample_size(project: Project, recipe: Recipe) -> tuple[int, int, int]:
+    """Width, height, frames: as the recipe says, else as most clips are trained, else the model's own."""
+    trained = Counter(datasets.bucket_plan(project).assignment.values()).most_common(1)
+    bucket = trained[0][0] if trained else datasets.model_spec(project).default_bucket
+    width, height, frames = parse_bucket(bucket)
+    validation = recipe.validation
+    return validation.width or width, validation.height or height, validation.frames or frames
+
+
+def paths_in(folder: Path, files: object) -> list[str]:
+    """Full paths of what a job's result names relative to a folder."""
+    return [str(folder / str(file)) for file in files] if isinstance(files, list) else []
+
+
+def losses_around(status: JobStatus) -> tuple[float | None, float | None]:
+    """The validation loss before the first step and after the last; None where it was not measured."""
+    if not status.validations:
+        return None, None
+    return status.validations[0].loss, status.validations[-1].loss
+
+
+def _tell_trained(run: JobFolder, status: JobStatus, console: Console) -> int:
+    seconds = status.result.get("seconds", 0.0)
+    lora = paths_in(run.folder, [status.result["lora"]])[0]
+    before, after = losses_around(status)
+    took = duration_text(float(seconds)) if isinstance(seconds, (int, float)) else ""
+    console.say(f"Trained {plural(status.step, 'step')} in {took}: {lora}")
+    if before is not None and after is not None:
+        console.say(f"Validation loss: {before:.4f} before, {after:.4f} after.")
+    console.result(
+        {
+            "run": run.name,
+            "folder": str(run.folder),
+            "steps": status.step,
+            "seconds": seconds,
+            "validation_loss_before": before,
+            "validation_loss_after": after,
+            "lora": lora,
+            "samples": paths_in(run.folder, [item.file for item in status.samples]),
+        }
+    )
+    return 0
+
+
+def _chosen_run(project: Project, name: str | None) -> JobFolder:
+    """The run of that name, or the newest. Raises NotFound."""
+    if name:
+        return jobs.find_run(project, name)
+    runs = jobs.runs(project)
+    if not runs:
+        raise NotFound(problem="This project has no run yet.", remedy="Make one with: ltx-wizard train")
+    return runs[-1]
+
+
+def _newest_step(run: JobFolder) -> int:
+    steps = run.saved_steps()
+    if not steps:
+        raise NotReady(
+            problem=f"The run {run.name} has no checkpoint yet.", remedy="Let it train on: ltx-wizard resume"
+        )
+    return steps[-1]
+
+
+def _lora_file(project: Project, file: Path | None) -> Path:
+    """The LoRA file that was named, or the newest checkpoint's. Raises NotFound or NotReady."""
+    if file is None:
+        run = _chosen_run(project, None)
+        return run.checkpoint_folder(_newest_step(run)) / "lora.safetensors"
+    path = file.expanduser().resolve()
+    if not path.is_file():
+        raise NotFound(problem=f"There is no LoRA file {file}.", remedy="Check the path.")
+    return path
+
+
+def _filled_in(prompt: str, trigger_word: str) -> str:
+    return " ".join(prompt.replace(_TRIGGER, trigger_word).split())
+
+
+def _list(key: str, text: str) -> tuple[str, ...]:
+    """A JSON list, one prompt, or words between commas or spaces."""
+    if not text.startswith("["):
+        return (text,) if key.endswith("prompts") else tuple(text.replace(",", " ").split())
+    try:
+        return tuple(str(item) for item in json.loads(text))
+    except ValueError as error:
+        raise BadSetting(
+            problem=f"{text} is not a JSON list: {error}.", remedy='Write it as ["one", "two"].'
+        ) from error
