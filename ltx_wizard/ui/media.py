@@ -16,6 +16,7 @@ from ltx_wizard.app import datasets
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.core import places
 from ltx_wizard.core.clip import Clip, Scene, Source
+from ltx_wizard.core.documents import is_file
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.project import PROJECT_FILE, Project
 
@@ -108,7 +109,7 @@ async def _serve_picture(request: Request) -> Response:
 async def _serve_asset(request: Request) -> Response:
     kind, name = request.path_params["kind"], request.path_params["name"]
     path = places.ASSETS / kind / name
-    if not name.endswith(_ASSETS.get(kind, "/")) or "/" in name or "\\" in name or not path.is_file():
+    if not name.endswith(_ASSETS.get(kind, "/")) or "/" in name or "\\" in name or not _is_there(path):
         return Response(status_code=404)
     return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
@@ -136,15 +137,22 @@ def _scene_picture(project: Project, source_id: str, span: str) -> Path | None:
 def _known_project(token: str) -> Project | None:
     """A project that was opened here, or stands in the recent list: also after a restart of the app."""
     folder = _opened.get(token) or next((path for path in recent_projects() if _token(path) == token), None)
-    return Project(folder) if folder and (folder / PROJECT_FILE).is_file() else None
+    return Project(folder) if folder and _is_there(folder / PROJECT_FILE) else None
 
 
 def _safe_path(project: Project, relative: str) -> Path | None:
     try:
         path = project.path(relative)
-    except (WizardError, ValueError):
+        return path if is_file(path) else None
+    except WizardError:
         return None
-    return path if path.is_file() else None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return is_file(path)
+    except (WizardError, ValueError):
+        return False
 
 
 def _token(folder: Path) -> str:
