@@ -193,17 +193,19 @@ def wanted_clips(goal: Goal) -> tuple[int, int, str]:
 
 
 def wanted_buckets(project: Project) -> tuple[str, ...]:
-    """The buckets that the saved recipe asks for; empty: the model's own."""
-    recipe = saved_recipe(project)
-    return recipe.data.buckets if recipe else ()
+    """The buckets of the recipe that would train now; empty: the model's own."""
+    from ltx_wizard.app.recipes import current_recipe  # recipes is built on this module
+
+    return current_recipe(project).data.buckets
 
 
 def saved_recipe(project: Project) -> Recipe | None:
-    """The recipe that the user saved; None before. Raises BadDocument if it is damaged."""
+    """The recipe that the user saved for the project's model; None before. Raises BadDocument if it is damaged."""
     try:
-        return read_recipe(project.recipe_file)
+        recipe = read_recipe(project.recipe_file)
     except NotFound:
         return None
+    return recipe if recipe.model in ("", model_spec(project).id) else None
 
 
 def bucket_plan(project: Project) -> BucketPlan:

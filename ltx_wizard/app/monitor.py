@@ -1,0 +1,235 @@
+"""A training as a page shows it, put together from its status. Cheap: it is asked for every second."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltx_wizard.app import jobs
+from ltx_wizard.core.errors import WizardError
+from ltx_wizard.core.events import CheckpointSaved, SampleReady, SettingChanged, StepDone
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.run import JobFolder, JobState, JobStatus, TrainJob
+
+SMOOTHING = 0.98
+"""Decay of the running mean: it remembers about the last 50 steps. A single loss says little, because each step draws
+its own noise levels."""
+
+TREND_STEPS = 200
+"""The trend is judged over so many of the last steps."""
+
+FEWEST_STEPS = 20
+"""Below that the noise of single steps hides any trend. Not measured."""
+
+_RECENT_STEPS = 20
+_LOG_LINES = 60
+_LOG_BYTES = 16 * 1024
+_RISE = 1.05
+"""A validation loss 5 % above its lowest, twice in a row, counts as rising. Not measured."""
+
+Points = tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """One sample video of a run."""
+
+    step: int
+    prompt_index: int
+    prompt: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class RunView:
+    """losses, smoothed, validations: (step, loss), finite numbers only. health and now: one sentence each."""
+
+    state: JobState
+    step: int
+    steps: int
+    fraction: float
+    losses: Points
+    smoothed: Points
+    validations: Points
+    seconds_left: float
+    learning_rate: float
+    step_s: float
+    memory_gib: float
+    now: str
+    health: str
+    samples: tuple[SampleView, ...]
+    checkpoints: tuple[tuple[int, Path], ...]
+    warnings: tuple[str, ...]
+    changes: tuple[SettingChanged, ...]
+    problem: str
+    remedy: str
+    log_tail: str
+
+
+def run_view(project: Project, job: JobFolder) -> RunView:
+    """Everything that the page shows of a run, running or not. A damaged job file is a run of unknown length."""
+    status = jobs.status(job)
+    steps = status.steps or _planned_steps(job)
+    losses = _finite((item.step, item.loss) for item in status.losses)
+    validations = _finite((item.step, item.loss) for item in status.validations)
+    smoothed = smooth(losses)
+    last = status.losses[-1] if status.losses else None
+    step_s = _mean([item.step_s for item in status.losses[-_RECENT_STEPS:]])
+    return RunView(
+        state=status.state,
+        step=status.step,
+        steps=steps,
+        fraction=min(1.0, status.step / steps) if steps else 0.0,
+        losses=losses,
+        smoothed=smoothed,
+        validations=validations,
+        seconds_left=0.0 if status.is_over else step_s * max(0, steps - status.step),
+        learning_rate=last.learning_rate if last else 0.0,
+        step_s=step_s,
+        memory_gib=last.memory_gib if last else 0.0,
+        now=_now(status),
+        health=health(status.losses, validations),
+        samples=_samples(job, status.samples),
+        checkpoints=_checkpoints(job, status.checkpoints),
+        warnings=status.warnings,
+        changes=status.changes,
+        problem=status.problem,
+        remedy=status.remedy,
+        log_tail=log_tail(job.log_file),
+    )
+
+
+def smooth(points: Sequence[tuple[int, float]], decay: float = SMOOTHING) -> Points:
+    """A running mean that starts unbiased: m_n = decay m_(n-1) + (1 - decay) x_n, shown as m_n / (1 - decay^n).
+
+    A value depends on earlier points only, so a page can add new ones to what it has.
+    """
+    smoothed: list[tuple[int, float]] = []
+    mean, weight = 0.0, 0.0
+    for step, value in points:
+        mean = decay * mean + (1 - decay) * value
+        weight = decay * weight + (1 - decay)
+        smoothed.append((step, mean / weight))
+    return tuple(smoothed)
+
+
+def health(losses: Sequence[StepDone], validations: Sequence[tuple[int, float]]) -> str:
+    """How the training goes, in one sentence.
+
+    Not a number: any of the last 20 losses. Overfitting: the last two validation losses are 5 % above the lowest one
+    while the training loss does not rise. Else the two halves of the last 200 steps are compared: falling or rising
+    when their means are further apart than twice the standard error of the difference, which single steps explain;
+    otherwise flat.
+    """
+    recent = [item.loss for item in losses[-TREND_STEPS:]]
+    if any(not math.isfinite(loss) for loss in recent[-_RECENT_STEPS:]):
+        return "The loss is not a number any more: stop, lower the learning rate and train again."
+    recent = [loss for loss in recent if math.isfinite(loss)]
+    if len(recent) < FEWEST_STEPS:
+        return f"Too early to tell: the loss says something after {FEWEST_STEPS} steps."
+    trend = _trend(recent)
+    best_step = _overfits_since(validations)
+    if best_step is not None and trend <= 0:
+        return (
+            f"The validation loss has risen since step {best_step:,} while the training loss has not: the LoRA "
+            "begins to repeat its clips. Compare the samples around that step."
+        )
+    if trend > 0:
+        return "The loss is rising: if it goes on, stop and lower the learning rate."
+    if trend < 0:
+        return f"The loss is falling{_validation_words(validations)}."
+    return f"The loss is flat: steps differ more than it moves{_validation_words(validations)}. Samples tell more."
+
+
+def log_tail(path: Path, lines: int = _LOG_LINES) -> str:
+    """The last lines of a log, read from its end: never the whole file."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES)
+            file.seek(start)
+            text = file.read(_LOG_BYTES).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    whole = text.splitlines()[1 if start else 0 :]  # the first one may be cut
+    return "\n".join((whole or text.splitlines())[-lines:])
+
+
+def _trend(losses: Sequence[float]) -> int:
+    """-1 falling, 0 flat, 1 rising."""
+    half = len(losses) // 2
+    before, after = losses[:half], losses[half:]
+    error = math.sqrt(_variance(before) / len(before) + _variance(after) / len(after))
+    difference = _mean(after) - _mean(before)
+    if abs(difference) <= 2 * error:
+        return 0
+    return 1 if difference > 0 else -1
+
+
+def _overfits_since(validations: Sequence[tuple[int, float]]) -> int | None:
+    """The step with the lowest validation loss, where the last two are clearly above it."""
+    if len(validations) < 3:
+        return None
+    best_step, lowest = min(validations, key=lambda point: point[1])
+    return best_step if all(loss > lowest * _RISE for _, loss in validations[-2:]) else None
+
+
+def _validation_words(validations: Sequence[tuple[int, float]]) -> str:
+    if len(validations) < 2:
+        return ""
+    first, last = validations[0][1], validations[-1][1]
+    return f"; on clips that it never trains on it went from {first:.3f} to {last:.3f}"
+
+
+def _now(status: JobStatus) -> str:
+    ended = {
+        JobState.WAITING: "Starting",
+        JobState.FINISHED: "Finished",
+        JobState.STOPPED: "Stopped",
+        JobState.FAILED: "Failed",
+    }
+    if status.progress and not status.is_over:
+        done, total = status.progress.done, status.progress.total
+        stage = status.progress.message or status.progress.stage
+        return f"{stage}: {done:,} of {total:,}" if total > 1 else stage
+    return ended.get(status.state, "Training" if status.losses else "Starting")
+
+
+def _samples(job: JobFolder, events: Sequence[SampleReady]) -> tuple[SampleView, ...]:
+    """A sample that was made again after a resume replaces the older one."""
+    views = {
+        (item.step, item.prompt_index): SampleView(
+            item.step, item.prompt_index, item.prompt, job.folder / item.file
+        )
+        for item in events
+    }
+    return tuple(views[key] for key in sorted(views))
+
+
+def _checkpoints(job: JobFolder, events: Sequence[CheckpointSaved]) -> tuple[tuple[int, Path], ...]:
+    """Those that are still there: older ones are deleted as new ones come."""
+    told = {item.step for item in events}
+    return tuple((step, job.checkpoint_folder(step)) for step in job.saved_steps() if step in told)
+
+
+def _planned_steps(job: JobFolder) -> int:
+    try:
+        settings = job.read_job().settings
+    except WizardError:
+        return 0
+    return settings.recipe.steps if isinstance(settings, TrainJob) else 0
+
+
+def _finite(points: Iterable[tuple[int, float]]) -> Points:
+    return tuple(point for point in points if math.isfinite(point[1]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = _mean(values)
+    return sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
