@@ -19,7 +19,7 @@ from ltx_wizard.core.events import (
     Validated,
     Warned,
 )
-from ltx_wizard.core.run import JobFolder, JobState, JobStatus
+from ltx_wizard.core.run import JobFolder, JobState, JobStatus, TrainJob
 from ltx_wizard.core.units import duration_text
 
 _POLL_S = 0.1
@@ -71,8 +71,10 @@ def _finished(status: JobStatus, folder: JobFolder) -> JobStatus:
         raise JobFailed(status.problem, f"{status.remedy} The log is {folder.log_file}.")
     if status.state is JobState.STOPPED:
         where = f" at step {status.step}" if status.step else ""
+        is_training = isinstance(folder.read_job().settings, TrainJob)
         raise JobStopped(
-            f"Stopped{where}: {jobs.describe(folder)}.", "Start it again to go on; what was done is kept."
+            f"Stopped{where}: {jobs.describe(folder)}.",
+            "Go on with: ltx-wizard resume" if is_training else "Start it again; what was done is kept.",
         )
     return status
 
