@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ltx_wizard.dataset.checks import Finding
     from ltx_wizard.dataset.importing import ImportReport
 
-# The modules of `dataset` load the video library (half a second): they are imported where they are used, so that the
-# window opens without them.
+# The modules of `dataset` load the video library (half a second): they are imported where they are used, so
+# that the window opens without them.
 # ruff: noqa: PLC0415
 
 
@@ -200,7 +200,7 @@ def wanted_buckets(project: Project) -> tuple[str, ...]:
 
 
 def saved_recipe(project: Project) -> Recipe | None:
-    """The recipe that the user saved for the project's model; None before. Raises BadDocument if it is damaged."""
+    """The recipe saved for the project's model; None before. Raises BadDocument if it is damaged."""
     try:
         recipe = read_recipe(project.recipe_file)
     except NotFound:

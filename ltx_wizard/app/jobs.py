@@ -197,7 +197,7 @@ def runs(project: Project) -> list[JobFolder]:
 
 
 def active_job(project: Project) -> JobFolder | None:
-    """The job of this project that waits or runs now; also one that another window or the command line started."""
+    """The job of this project that waits or runs now, whichever window or command line started it."""
     for folder in reversed(list_job_folders(project.jobs_folder) + runs(project)):
         if is_active(folder):
             return folder
@@ -258,7 +258,7 @@ def describe(folder: JobFolder) -> str:
 
 
 def _ended(folder: JobFolder) -> bool:
-    """A worker that has reported its end may live a moment longer; a resumed one has an older end in its events."""
+    """A worker that has reported its end may live a moment longer; a resumed one has an older end."""
     judged = _SUPERVISOR.status(folder)
     if judged.state is JobState.WAITING:
         judged = read_status(folder)

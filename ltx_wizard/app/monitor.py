@@ -15,8 +15,8 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, TrainJob
 
 SMOOTHING = 0.98
-"""Decay of the running mean: it remembers about the last 50 steps. A single loss says little, because each step draws
-its own noise levels."""
+"""Decay of the running mean: it remembers about the last 50 steps. A single loss says little, because each
+step draws its own noise levels."""
 
 TREND_STEPS = 200
 """The trend is judged over so many of the last steps."""
@@ -70,7 +70,7 @@ class RunView:
 
 
 def run_view(project: Project, job: JobFolder) -> RunView:
-    """Everything that the page shows of a run, running or not. A damaged job file is a run of unknown length."""
+    """Everything that the page shows of a run. With a damaged job file its length is unknown."""
     status = jobs.status(job)
     steps = status.steps or _planned_steps(job)
     losses = _finite((item.step, item.loss) for item in status.losses)
@@ -103,7 +103,7 @@ def run_view(project: Project, job: JobFolder) -> RunView:
 
 
 def smooth(points: Sequence[tuple[int, float]], decay: float = SMOOTHING) -> Points:
-    """A running mean that starts unbiased: m_n = decay m_(n-1) + (1 - decay) x_n, shown as m_n / (1 - decay^n).
+    """A running mean, unbiased from the start: m_n = d m_(n-1) + (1 - d) x_n, shown as m_n / (1 - d^n).
 
     A value depends on earlier points only, so a page can add new ones to what it has.
     """
@@ -119,9 +119,9 @@ def smooth(points: Sequence[tuple[int, float]], decay: float = SMOOTHING) -> Poi
 def health(losses: Sequence[StepDone], validations: Sequence[tuple[int, float]]) -> str:
     """How the training goes, in one sentence.
 
-    Not a number: any of the last 20 losses. Overfitting: the last two validation losses are 5 % above the lowest one
-    while the training loss does not rise. Else the two halves of the last 200 steps are compared: falling or rising
-    when their means are further apart than twice the standard error of the difference, which single steps explain;
+    Not a number: any of the last 20 losses. Overfitting: the last two validation losses are 5 % above the
+    lowest one while the training loss does not rise. Else the two halves of the last 200 steps are compared:
+    falling or rising when their means are further apart than twice the standard error of the difference;
     otherwise flat.
     """
     recent = [item.loss for item in losses[-TREND_STEPS:]]
@@ -134,14 +134,14 @@ def health(losses: Sequence[StepDone], validations: Sequence[tuple[int, float]])
     best_step = _overfits_since(validations)
     if best_step is not None and trend <= 0:
         return (
-            f"The validation loss has risen since step {best_step:,} while the training loss has not: the LoRA "
-            "begins to repeat its clips. Compare the samples around that step."
+            f"The validation loss has risen since step {best_step:,} while the training loss has not: the "
+            "LoRA begins to repeat its clips. Compare the samples around that step."
         )
     if trend > 0:
         return "The loss is rising: if it goes on, stop and lower the learning rate."
     if trend < 0:
         return f"The loss is falling{_validation_words(validations)}."
-    return f"The loss is flat: steps differ more than it moves{_validation_words(validations)}. Samples tell more."
+    return f"The loss is flat: single steps differ more than it moves{_validation_words(validations)}."
 
 
 def log_tail(path: Path, lines: int = _LOG_LINES) -> str:

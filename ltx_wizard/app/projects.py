@@ -30,7 +30,7 @@ _TRIGGER_VOWELS = "aeiou"
 
 
 class SampleGuide(Settings):
-    """The content of assets/sample/sample.json: how the sample project is set up and how its effect is measured."""
+    """The content of sample.json: how the sample project is set up and how its effect is measured."""
 
     trigger_word: str
     goal: Goal
@@ -101,7 +101,7 @@ def open_project(folder: Path) -> Project:
 
 
 def rename_project(project: Project, new_name: str) -> ProjectSettings:
-    """Change the name that people see. The folder keeps its name, so that nothing that points to it breaks."""
+    """Change the name that people see. The folder keeps its own, so that nothing that points to it breaks."""
     return project.change_settings(name=_checked_name(new_name))
 
 
@@ -117,7 +117,7 @@ def duplicate_project(project: Project, new_name: str) -> Project:
         partial.rename(folder)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        cause = error if isinstance(error, OSError) and error.errno else OSError(str(error))
+        cause = error if error.errno else OSError(str(error))
         raise explain_os_error(cause, folder) from error
     copy = Project.open(folder)
     copy.change_settings(name=clean)

@@ -1,6 +1,6 @@
-"""The recipe of a project: a preset that fits the computer, adapted to goal and dataset, and the user's changes.
+"""The recipe of a project: a preset that fits the computer, adapted to goal and dataset, and changes.
 
-The numbers are the tables of the LTX LoRA training guide that this project follows; each comes with its reason.
+The numbers come from the tables of the LTX LoRA training guide that this project follows, each with a reason.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def presets() -> list[Preset]:
 
 
 def preset_cards(project: Project) -> list[PresetCard]:
-    """The presets for the project's model: those that fit this computer first, the largest card's first of all."""
+    """The presets for the project's model: those that fit this computer first, the most demanding first."""
     card = first_gpu()
     ordered = sorted(_presets_for(project), key=lambda preset: _order(preset, card))
     facts = _Facts.of(project)
@@ -126,7 +126,7 @@ def fits_card(preset: Preset, card: Gpu | None) -> bool:
 
 
 def choose_preset(project: Project, name: str) -> Recipe:
-    """Start again from a preset: what the user changed before is dropped, but for the prompts. Raises NotFound."""
+    """Start again from a preset: changes made before are dropped, but for the prompts. Raises NotFound."""
     find_preset(_presets_for(project), name)
     project.change_settings(recipe=name)
     try:
@@ -199,7 +199,7 @@ def _read_once(path: Path, _modified_ns: int) -> Preset:
 
 
 def _presets_for(project: Project) -> list[Preset]:
-    """Those made for the model; for one from a folder, those for any model of its family that is not the embedded one."""
+    """Those made for the model; for one from a folder, those of the larger models of its family."""
     spec = datasets.model_spec(project)
     made_for_it = [preset for preset in presets() if spec.id in preset.models]
     return made_for_it or [preset for preset in presets() if _is_of_family(preset, spec)]
@@ -276,7 +276,7 @@ def _advise(preset: Preset, facts: _Facts) -> list[Advice]:
 
 
 def _rank(preset: Preset, facts: _Facts) -> Advice:
-    """The guide: 32 under 20 samples or for subtle styles, 128 from 50 or for dramatic changes. The rest is between."""
+    """The guide: 32 under 20 samples or for subtle styles, 128 from 50 or for dramatic changes."""
     count, goal = len(facts.clips), facts.settings.goal
     if count < 20:
         rank, reason = 32, "fewer than 20 clips"

@@ -1,7 +1,7 @@
 """Starting workers, following them, and explaining their deaths.
 
-The worker belongs to itself: it outlives the app and is found again by worker.json. A background thread follows the
-events of every job that this app started or reattached to, so that a page can ask for a status at any moment for nothing.
+The worker belongs to itself: it outlives the app and is found again by worker.json. A background thread
+follows the events of every job that this app started or reattached to, so that a page can ask at any moment.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class _Watched:
 
 
 def follow(folder: JobFolder, on_event: Callable[[Event], None]) -> JobStatus:
-    """Start a job's worker and report its events until it ends. For the command line; Ctrl+C asks it to stop."""
+    """Start a job's worker and report its events until it ends. Ctrl+C asks it to stop."""
     reader = EventReader(folder.events_file)
     reader.read_new()
     child = launch_worker(folder)

@@ -97,9 +97,7 @@ def doctor() -> list[Finding]:
             "Graphics card",
             card is not None,
             f"{card.name}, {card.vram_gib:.1f} GB, driver {card.driver}" if card else "no NVIDIA card found",
-            ""
-            if card
-            else "The practice model trains without one. For the large models use an NVIDIA card, or rent one.",
+            "" if card else "The practice model trains without one. The large models need an NVIDIA card.",
         ),
         Finding(
             "Memory",
