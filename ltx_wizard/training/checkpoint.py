@@ -119,7 +119,7 @@ def restore_optimizer(folder: JobFolder, step: int, optimizer: torch.optim.Optim
 def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
     """'3.exp_avg' -> tensor, and what is a plain number apart."""
     tensors: dict[str, Tensor] = {}
-    scalars: dict[str, float] = Field(default_factory=dict[str, float])
+    scalars: dict[str, float] = {}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
