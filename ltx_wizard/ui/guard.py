@@ -30,9 +30,9 @@ class Credentials:
     password: str
 
     def match(self, user: str, password: str) -> bool:
-        """In constant time. Both parts are always compared."""
-        good_user = secrets.compare_digest(user.encode(), self.user.encode())
-        good_password = secrets.compare_digest(password.encode(), self.password.encode())
+        """In constant time. Both parts are always compared; spaces around them, as pasted, do not count."""
+        good_user = secrets.compare_digest(user.strip().encode(), self.user.strip().encode())
+        good_password = secrets.compare_digest(password.strip().encode(), self.password.strip().encode())
         return good_user and good_password
 
 
@@ -75,11 +75,12 @@ class LoginGuard:
         return JSONResponse({"detail": "Log in first."}, status_code=401)
 
     async def _log_in(self, request: Request) -> Response:
-        if int(request.headers.get("content-length") or _LONGEST_FORM_BYTES + 1) > _LONGEST_FORM_BYTES:
+        length = request.headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit()) or int(length) > _LONGEST_FORM_BYTES:
             return HTMLResponse(login_page("That is not a login."), status_code=413)
         form = parse_qs((await request.body()).decode("utf-8", errors="replace"))
         user, password = (form.get(name, [""])[0] for name in ("username", "password"))
-        if not self._credentials.match(user.strip(), password.strip()):
+        if not self._credentials.match(user, password):
             async with self._one_at_a_time:  # guessing is as slow with many connections as with one
                 await asyncio.sleep(_WRONG_PASSWORD_DELAY_S)
             return HTMLResponse(login_page("That name or password is not right."), status_code=401)
@@ -103,7 +104,7 @@ class LocalGuard:
     """ASGI middleware for the window without a login: only this computer, and only pages of this app.
 
     A page elsewhere on the web can make the browser send requests to 127.0.0.1; its name in Host (a name that
-    was pointed here) or in Origin gives it away.
+    was pointed here) or in Origin, or what the browser says in Sec-Fetch-Site, gives it away.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -121,6 +122,16 @@ class LocalGuard:
     def _is_ours(self, headers: Headers) -> bool:
         host = headers.get("host", "")
         origin = headers.get("origin")
-        if urlsplit(f"//{host}").hostname not in _LOCAL_NAMES:
+        try:
+            is_local = urlsplit(f"//{host}").hostname in _LOCAL_NAMES
+            same_origin = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # brackets that do not close
             return False
-        return origin is None or urlsplit(origin).netloc == host
+        return is_local and same_origin and not _comes_from_elsewhere(headers)
+
+
+def _comes_from_elsewhere(headers: Headers) -> bool:
+    """A picture, script or frame of another site. A link to the window is none: it opens its own page."""
+    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return False
+    return (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) != ("navigate", "document")

@@ -17,12 +17,6 @@ from ltx_wizard.dataset.importing import import_files
 from ltx_wizard.ui import media
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LTX_WIZARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(media, "_opened", {})
-
-
 @pytest.fixture
 def client() -> TestClient:
     return TestClient(Starlette(routes=media.media_routes()))
