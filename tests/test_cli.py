@@ -22,7 +22,7 @@ from ltx_wizard.cli import main
 from ltx_wizard.commands.console import Console, ConsoleReport, printable
 from ltx_wizard.commands.demo import DemoReport
 from ltx_wizard.commands.following import JobStopped, follow
-from ltx_wizard.commands.loss_chart import smoothed, write_loss_chart
+from ltx_wizard.commands.loss_chart import write_loss_chart
 from ltx_wizard.commands.training import settings_of
 from ltx_wizard.core.clip import CaptionState
 from ltx_wizard.core.errors import BadSetting, JobFailed, NotReady
@@ -556,13 +556,6 @@ def test_an_old_console_shows_question_marks_for_what_it_does_not_know() -> None
 
 
 # The loss chart
-
-
-def test_smoothing_starts_at_the_first_value_and_follows() -> None:
-    assert smoothed([3.0, 3.0, 3.0]) == pytest.approx([3.0, 3.0, 3.0])
-    noisy = smoothed([1.0 + (-1) ** step for step in range(200)])
-    assert noisy[-1] == pytest.approx(1.0, abs=0.05)
-    assert smoothed([5.0] + [1.0] * 300)[-1] == pytest.approx(1.0, abs=0.01)
 
 
 def test_the_loss_chart_is_a_picture_with_both_lines_and_dots(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ltx_wizard.commands.training import export_lora, losses_around, paths_in, s
 from ltx_wizard.core.documents import Document, write_document
 from ltx_wizard.core.errors import BadInput, explain_os_error
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe, with_settings
+from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import JobFolder, JobStatus, MeasureJob
 from ltx_wizard.core.units import duration_text
 
@@ -157,9 +157,8 @@ def make_dataset(folder: Path, watch: Stopwatch, console: Console) -> Project:
 
 def demo_recipe(project: Project, guide: SampleGuide, steps: int | None) -> Recipe:
     """The guide's preset, shortened where that was asked for."""
-    recipes.choose_preset(project, guide.preset)
-    recipe = recipes.current_recipe(project)
-    return with_settings(recipe, {"steps": steps}) if steps else recipe
+    recipe = recipes.choose_preset(project, guide.preset)
+    return recipes.change_setting(project, "steps", steps) if steps else recipe
 
 
 def measure_job(

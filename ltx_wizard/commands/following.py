@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 from ltx_wizard.app import jobs
@@ -39,9 +40,8 @@ def follow(folder: JobFolder, console: Console, known: int = 0) -> JobStatus:
     """
     printer = _EventPrinter(console)
     reader = EventReader(folder.events_file)
-    asked_to_stop = False
-    while True:
-        try:
+    with _Interrupts() as interrupts:
+        while True:
             status = jobs.status(folder)  # before the events: those that it knows of are then in the file
             events = reader.read_new()
             for event in events[known:]:
@@ -49,21 +49,47 @@ def follow(folder: JobFolder, console: Console, known: int = 0) -> JobStatus:
             known = max(0, known - len(events))
             if status.is_over:
                 return _finished(status, folder)
+            if interrupts.are_new():
+                _stop_or_kill(folder, interrupts.count, console)
             time.sleep(_POLL_S)
-        except KeyboardInterrupt:
-            if asked_to_stop:
-                kill(folder)
-                raise JobStopped(
-                    "Ended before the step was done.", "What was saved before that is kept."
-                ) from None
-            asked_to_stop = True
-            jobs.stop(folder)
-            console.say("Stopping after this step, and saving. Press Ctrl+C again to end at once.")
 
 
 def event_count(folder: JobFolder) -> int:
     """How many events a job has so far: those that a resumed run need not show again."""
     return len(EventReader(folder.events_file).read_new())
+
+
+class _Interrupts:
+    """Counts Ctrl+C, and requests of the system to end, instead of raising wherever the program just is."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._seen = 0
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> _Interrupts:
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            self._before[kind] = signal.signal(kind, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for kind, handler in self._before.items():
+            signal.signal(kind, handler)  # pyright: ignore[reportArgumentType] - it came from there
+
+    def are_new(self) -> bool:
+        new, self._seen = self.count > self._seen, self.count
+        return new
+
+    def _note(self, *_: object) -> None:
+        self.count += 1
+
+
+def _stop_or_kill(folder: JobFolder, interrupts: int, console: Console) -> None:
+    if interrupts > 1:
+        kill(folder)
+        raise JobStopped("Ended before the step was done.", "What was saved before that is kept.")
+    jobs.stop(folder)
+    console.say("Stopping after this step, and saving. Press Ctrl+C again to end at once.")
 
 
 def _finished(status: JobStatus, folder: JobFolder) -> JobStatus:

@@ -30,9 +30,9 @@ def train(given: Namespace, console: Console) -> int:
     with_settings(recipes.current_recipe(project), changes)  # a typing error must not change the preset
     if given.preset:
         recipes.choose_preset(project, given.preset)
-    recipe = with_settings(recipes.current_recipe(project), changes)
-    if changes:
-        recipes.save_recipe(project, recipe)
+    for key, value in changes.items():
+        recipes.change_setting(project, key, value)
+    recipe = recipes.current_recipe(project)
     run = jobs.start_training(project, recipe)
     console.say(f"Training {recipe.title or recipe.name}: {plural(recipe.steps, 'step')}. Run: {run.name}")
     return _tell_trained(run, follow(run, console), console)
