@@ -74,7 +74,7 @@ def is_file(path: Path) -> bool:
     """Whether a file is there. Raises WizardError where the system does not let us look."""
     try:
         return S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with a null character is nobody's
         return False
     except OSError as error:
         raise explain_os_error(error, path) from error

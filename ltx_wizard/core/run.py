@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, JsonValue
 
-from ltx_wizard.core.documents import Document, Settings, read_document, write_document
+from ltx_wizard.core.documents import Document, Settings, is_file, read_document, write_document
 from ltx_wizard.core.errors import NotFound
 from ltx_wizard.core.events import (
     CheckpointSaved,
@@ -180,7 +180,7 @@ class JobFolder:
     @classmethod
     def open(cls, folder: Path) -> JobFolder:
         opened = cls(folder)
-        if not opened.job_file.is_file():
+        if not is_file(opened.job_file):
             raise NotFound(problem=f"There is no job in {folder}.", remedy="Choose a run of this project.")
         return opened
 

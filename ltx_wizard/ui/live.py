@@ -21,6 +21,7 @@ from ltx_wizard.ui.boundary import opened
 from ltx_wizard.ui.steps.train_data import run_json
 
 _LARGEST_BODY = 64 * 1024
+_LONGEST_NUMBER = 10
 
 
 def live_routes() -> list[Route]:
@@ -87,7 +88,7 @@ def _run(request: Request) -> dict[str, object]:
     query = request.query_params
     project = opened(query.get("project", ""))
     job = jobs.find_run(project, query.get("run", ""))
-    return run_json(project, job, after=int(query.get("after", "0") or 0))
+    return run_json(project, job, after=_step_number(query.get("after", "")))
 
 
 async def _save_caption(request: Request) -> Response:
@@ -95,12 +96,25 @@ async def _save_caption(request: Request) -> Response:
     body = await request.body()
     if len(body) > _LARGEST_BODY or request.headers.get("content-type", "") != "application/json":
         return JSONResponse({"problem": "That is too long for a caption.", "remedy": "Shorten it."}, 413)
-    return await run_in_threadpool(_attempt_json, lambda: _store_caption(json.loads(body)))
+    return await run_in_threadpool(_attempt_json, lambda: _store_caption(_sent_object(body)))
 
 
-def _store_caption(sent: object) -> dict[str, object]:
+def _sent_object(body: bytes) -> dict[str, object]:
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError):
+        sent = None
     if not isinstance(sent, dict):
         raise BadInput(problem="The caption did not arrive whole.", remedy="Type it again.")
+    return sent
+
+
+def _step_number(text: str) -> int:
+    """The last step that the page has; anything else asks for all."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER else 0
+
+
+def _store_caption(sent: dict[str, object]) -> dict[str, object]:
     project = opened(str(sent.get("project", "")))
     clip = datasets.save_caption(project, str(sent.get("clip", "")), str(sent.get("text", "")))
     return {

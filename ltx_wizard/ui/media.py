@@ -151,7 +151,7 @@ def _safe_path(project: Project, relative: str) -> Path | None:
 def _is_there(path: Path) -> bool:
     try:
         return is_file(path)
-    except (WizardError, ValueError):
+    except WizardError:
         return False
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ltx_wizard.core import places
-from ltx_wizard.core.errors import Busy, WizardError, explain_os_error
+from ltx_wizard.core.errors import BadInput, Busy, WizardError, explain_os_error
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 7860
 _PORTS_TRIED = 50
+_LARGEST_PORT = 65535
 _HEAD = """
 <meta name="referrer" content="no-referrer">
 <link rel="icon" type="image/svg+xml" href="/wizard/assets/icon/icon.svg">
@@ -131,7 +132,11 @@ def guarded(app: ASGIApp, login: Credentials | None) -> ASGIApp:
 
 
 def open_port(host: str, port: int | None) -> socket.socket:
-    """Take the port that was asked for, or the first free one from the usual on. Raises Busy or WizardError."""
+    """Take the port that was asked for, or the first free one from the usual on. Raises Busy or BadInput."""
+    if port is not None and not 0 <= port <= _LARGEST_PORT:
+        raise BadInput(
+            problem=f"{port} is not a port.", remedy=f"Choose one from 1024 to {_LARGEST_PORT} with --port."
+        )
     candidates = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED)
     for candidate in candidates:
         try:
