@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ltx_wizard.core.places import EMBEDDED_MODEL
 from ltx_wizard.core.project import Project, TriggerPlacement
 from ltx_wizard.interop.export_record import ExportRecord
 from ltx_wizard.models.catalog import EMBEDDED, LTXV_2B_096_DEV, LTXV_13B_097_DEV
+from ltx_wizard.models.spec import SamplingDefaults
 
 
 def export(project: Project, name: str, created: float = 1.0, model: str = "embedded") -> ExportRecord:
@@ -110,11 +112,12 @@ def test_a_snippet_asks_for_what_the_model_is_made_for() -> None:
 def test_the_snippet_really_runs_and_the_lora_changes_the_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a user would: paste, run. Only with fewer steps."""
+    """As a user would: paste, run. Only smaller and with fewer steps."""
     import torch
     from diffusers import LTXVideoTransformer3DModel
     from safetensors.torch import save_file
 
+    small = replace(EMBEDDED, default_bucket="64x64x9", sampling=SamplingDefaults(steps=2, guidance=2.0))
     config = LTXVideoTransformer3DModel.load_config(EMBEDDED_MODEL, subfolder="transformer")
     width = config["num_attention_heads"] * config["attention_head_dim"]
     generator = torch.Generator().manual_seed(0)
