@@ -384,7 +384,8 @@ def train_transformer(
     banks = [_load_bank(cache, size, plan.device) for size in SIZES]
     student = Student().to(plan.device)
     if resume:
-        student.load_state_dict({k: v.float() for k, v in load_file(work / "resume.safetensors").items()})
+        held = load_file(work / "resume.safetensors")
+        student.load_state_dict({k: v.float() for k, v in held.items()}, strict=False)
     if plan.device.type == "cuda":
         torch._dynamo.config.recompile_limit = 64
         torch._dynamo.config.suppress_errors = True
