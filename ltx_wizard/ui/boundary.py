@@ -1,4 +1,4 @@
-"""Where the window meets the rest: every call that a click makes passes here, and every failure becomes a card."""
+"""Where the window meets the rest: every call of a click passes here, and every failure becomes a card."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.project import Project
-from ltx_wizard.ui.components import Markup, error_card
+from ltx_wizard.ui.components import NOTHING, Markup, error_card
 
 _LOG = logging.getLogger("ltx_wizard")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an action leaves to show. message: a card; go_to: the step to show; project: the project to open."""
+    """What an action leaves to show. message: a card; go_to: the step to show; project: what to open."""
 
-    message: Markup = Markup("")
+    message: Markup = NOTHING
     go_to: str = ""
     project: Path | None = None
     failed: bool = False
 
 
 def attempt(action: Callable[[], Outcome | None]) -> Outcome:
-    """Do it. A WizardError becomes problem and remedy; anything else is a bug, logged once with its traceback."""
+    """Do it. A WizardError becomes problem and remedy; anything else is a bug, logged with its traceback."""
     try:
         return action() or Outcome()
     except WizardError as error:

@@ -1,4 +1,4 @@
-"""HTML of the window, built so that text can never become markup: plain strings are escaped, only `h` makes tags."""
+"""HTML of the window. Text can never become markup: plain strings are escaped, only `h` makes tags."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ Attribute = Union[str, int, float, bool, None]  # noqa: UP007 - a runtime alias 
 
 class Markup(str):
     """HTML made by `h`. Every other string is text."""
+
+
+NOTHING = Markup("")
 
 
 Child = Union[Markup, str, int, float, None, Iterable["Child"]]  # noqa: UP007

@@ -1,4 +1,4 @@
-"""What surrounds every step: the steps at the side with their state, the card, the running job, the top bar."""
+"""What surrounds every step: the steps at the side with their state, the card, the running job, the top."""
 
 from __future__ import annotations
 
@@ -49,9 +49,11 @@ def top_bar(project: Project | None) -> Markup:
         "div.wz-top",
         h("div.wz-top-left", left),
         h("div.wz-top-right",
-          h("span.wz-saved", icon("check"), h("span", "All changes saved", data_save_text="1"), data_save="saved")
+          h("span.wz-saved", icon("check"), h("span", "All changes saved", data_save_text="1"),
+            data_save="saved")
           if project else None,
-          h("button.wz-icon-btn", icon("home"), type="button", title="All projects", data_home="1") if project else None,
+          h("button.wz-icon-btn", icon("home"), type="button", title="All projects", data_home="1")
+          if project else None,
           h("button.wz-icon-btn", icon("sun"), type="button", title="Light or dark", data_theme_toggle="1")),
     )  # fmt: skip
 
@@ -106,8 +108,10 @@ def _machine() -> Markup:
 
 def _logo() -> Markup:
     return Markup(
-        '<svg viewBox="0 0 32 32" class="wz-logo" aria-hidden="true"><defs><linearGradient id="wzg" x1="0" y1="0" '
-        'x2="1" y2="1"><stop offset="0" stop-color="#7c6cf5"/><stop offset="1" stop-color="#3d8bfd"/></linearGradient>'
-        '</defs><rect width="32" height="32" rx="9" fill="url(#wzg)"/><path d="M9 22V10M9 22h6M17 22l6-12M17 10l6 12" '
+        '<svg viewBox="0 0 32 32" class="wz-logo" aria-hidden="true">'
+        '<defs><linearGradient id="wzg" x1="0" y1="0" x2="1" y2="1"><stop offset="0" stop-color="#7c6cf5"/>'
+        '<stop offset="1" stop-color="#3d8bfd"/></linearGradient></defs>'
+        '<rect width="32" height="32" rx="9" fill="url(#wzg)"/>'
+        '<path d="M9 22V10M9 22h6M17 22l6-12M17 10l6 12" '
         'stroke="#fff" stroke-width="2.4" stroke-linecap="round" fill="none"/></svg>'
     )

@@ -1,4 +1,4 @@
-"""What the page asks for while it is open: the running job, a training as it goes, and captions as they are typed."""
+"""What the page asks for while it is open: the running job, a training as it goes, captions being typed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def machine_json() -> dict[str, object]:
 
 
 def _status(request: Request) -> dict[str, object]:
-    machine = {"machine": machine_json()}
+    machine: dict[str, object] = {"machine": machine_json()}
     path = request.query_params.get("project", "")
     if not path:
         return machine

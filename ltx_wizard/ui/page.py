@@ -1,7 +1,7 @@
-"""The page as one object: the components that all steps share, and the one way in which a click becomes a change.
+"""The page as one object: the components that all steps share, and the one way from a click to a change.
 
-A click calls an action with the project's path; the action calls one service. Then the frame and the step are shown
-anew from disk. So a reload, a second tab and a restart of the app all show what is on disk.
+A click calls an action with the project's path; the action calls one service. Then the frame and the step are
+shown anew from disk. So a reload, a second tab and a restart of the app all show what is on disk.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Page:
     def on(
         self, listener: Listener, action: Action, inputs: Sequence[Component] = (), js: str | None = None
     ) -> None:
-        """Call action(project path, *values of inputs) when the listener fires, then show the step from disk."""
+        """Call action(project path, *values of inputs) when the listener fires; then show the step anew."""
         self._wires.append(_Wire(listener, action, inputs, js))
 
     def light(

@@ -29,7 +29,8 @@ _LARGEST_PORT = 65535
 _HEAD = """
 <meta name="referrer" content="no-referrer">
 <link rel="icon" type="image/svg+xml" href="/wizard/assets/icon/icon.svg">
-<link rel="stylesheet" href="/wizard/assets/css/base.css"><link rel="stylesheet" href="/wizard/assets/css/parts.css">
+<link rel="stylesheet" href="/wizard/assets/css/base.css">
+<link rel="stylesheet" href="/wizard/assets/css/parts.css">
 <link rel="stylesheet" href="/wizard/assets/css/steps.css">
 <script src="/wizard/assets/js/wizard.js"></script><script src="/wizard/assets/js/scenes.js"></script>
 <script src="/wizard/assets/js/captions.js"></script><script src="/wizard/assets/js/recipe.js"></script>
@@ -77,10 +78,8 @@ def serve(options: Options, started: float | None = None) -> None:
     app = guarded(build_app(port), login)
 
     def ready() -> None:
-        print(
-            f"Ready at {_page_address(options, port)} after {time.monotonic() - began:.1f} s. Ctrl+C ends it.",
-            flush=True,
-        )
+        took_s = time.monotonic() - began
+        print(f"Ready at {_page_address(options, port)} after {took_s:.1f} s. Ctrl+C ends it.", flush=True)
         _tell_login(login, options)
         if options.share:
             _open_tunnel(port)

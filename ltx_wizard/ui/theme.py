@@ -1,4 +1,4 @@
-"""The look of Gradio's own widgets. Colours and sizes are variables of assets/css/wizard.css, for light and dark alike."""
+"""The look of Gradio's own widgets, from the variables of assets/css/base.css, in light and dark alike."""
 
 from __future__ import annotations
 

@@ -68,7 +68,8 @@ def _fix(path: str, data: Data) -> Outcome:
 def _head(found: Sequence[Finding], clips: int) -> Markup:
     sentence = "Problems found here cost minutes; found after a night of training they cost the night."
     counts = {level: sum(item.level == level for item in found) for level, _, _ in _GROUPS}
-    status = f"{plural(clips, 'clip')}: {counts['must']} must fix, {counts['should']} should fix, {counts['fine']} fine"
+    levels = f"{counts['must']} must fix, {counts['should']} should fix, {counts['fine']} fine"
+    status = f"{plural(clips, 'clip')}: {levels}"
     return step_header(5, "Check", sentence, status if clips else "")
 
 

@@ -80,7 +80,9 @@ def _checkpoints(project: Project, run: str) -> list[tuple[str, int]]:
 
 
 def _head(count: int) -> Markup:
-    sentence = "Two files with the same content: one for diffusers, one for ComfyUI. Both are loaded back and checked."
+    sentence = (
+        "Two files with the same content, for diffusers and for ComfyUI. Both are loaded back and checked."
+    )
     return step_header(8, "Export", sentence, f"{count} exported" if count else "")
 
 

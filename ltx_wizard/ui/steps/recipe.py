@@ -26,7 +26,8 @@ def build(page: Page) -> StepView:
     advice = panel("recipe-advice")
     prompts = gr.Textbox(
         label="Validation prompts, one per line",
-        info="Samples of these are made while training, always with the same seed. {trigger} stands for the trigger word.",
+        info="Samples of these are made while training, always with the same seed. "
+        "{trigger} stands for the trigger word.",
         lines=3,
         max_lines=8,
         elem_id="recipe-prompts",
@@ -154,7 +155,8 @@ def _preset_card(card: PresetCard, recipe: Recipe) -> Markup:
         h("div.wz-line", badge(_LEVEL_WORDS[preset.level], preset.level), h("strong", preset.title)),
         h("p", preset.for_whom),
         h("div.wz-facts",
-          h("span", icon("chip"), need), h("span", icon("film"), ", ".join(preset.recipe.data.buckets) or "model's size"),
+          h("span", icon("chip"), need),
+          h("span", icon("film"), ", ".join(preset.recipe.data.buckets) or "model's size"),
           h("span", icon("chart"), f"{preset.recipe.steps:,} steps")),
         h("p.wz-muted", f"Memory figure: {preset.vram_source}"),
         h("p", card.reason, class_="wz-fit " + ("good" if card.fits else "warn")),

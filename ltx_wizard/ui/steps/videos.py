@@ -30,6 +30,8 @@ from ltx_wizard.ui.page import Data, Page, StepView, Updates, panel
 
 _FILE_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".jpg", ".jpeg", ".png", ".webp"]
 
+_REMOVE = "Remove this file with its clips and captions? Your original stays where it is."
+
 
 def build(page: Page) -> StepView:
     head = panel("videos-head")
@@ -131,7 +133,10 @@ def _clear_rejected(path: str, _data: Data) -> None:
 
 def _head(project: Project, sources: list[Source]) -> Markup:
     fewest, _, words = datasets.wanted_clips(project.read_settings().goal)
-    sentence = f"Bring the material the LoRA learns from. This goal wants {words}; longer videos give several clips each."
+    sentence = (
+        f"Bring the material the LoRA learns from. This goal wants {words}; "
+        "longer videos give several clips each."
+    )
     learnt = [source for source in sources if not source.regularisation]
     total_s = sum(source.duration_s for source in learnt)
     status = (
@@ -183,7 +188,8 @@ def _row(project: Project, source: Source) -> Markup:
     mark = "Use as material to learn" if source.regularisation else "Mark as ordinary (regularisation)"
     return h(
         "tr",
-        h("td", h("div.wz-thumb.small", h("img", src=media.source_picture(project, source), alt="", loading="lazy"))),
+        h("td", h("div.wz-thumb.small",
+                  h("img", src=media.source_picture(project, source), alt="", loading="lazy"))),
         h("td.wz-name", h("span", source.original_name, title=source.original_name)),
         h("td.num", "image" if is_image else timecode_text(source.duration_s)),
         h("td.num", f"{source.width} × {source.height}"),
@@ -192,9 +198,9 @@ def _row(project: Project, source: Source) -> Markup:
         h("td.num", _file_size(project, source)),
         h("td", _findings(source)),
         h("td.wz-tools",
-          icon_button("undo" if source.regularisation else "shield", mark, "regularisation", id=source.id, flag=flag),
-          icon_button("trash", "Remove from the project", "remove", id=source.id,
-                      confirm="Remove this file with its clips and captions? Your original stays where it is.")),
+          icon_button("undo" if source.regularisation else "shield", mark, "regularisation",
+                      id=source.id, flag=flag),
+          icon_button("trash", "Remove from the project", "remove", id=source.id, confirm=_REMOVE)),
     )  # fmt: skip
 
 
@@ -214,7 +220,8 @@ def _broken_list(rejected: list[Rejected]) -> Markup:
         "section.wz-section.wz-broken",
         h("h2", "Could not be used", h("span.wz-count", len(rejected)),
           h("span.wz-grow"), button("Clear this list", "clear_rejected", look="small quiet")),
-        h("ul", [h("li", icon("alert"), h("div", h("strong", item.name), h("p", f"{item.problem} {item.remedy}")))
+        h("ul", [h("li", icon("alert"),
+                   h("div", h("strong", item.name), h("p", f"{item.problem} {item.remedy}")))
                  for item in rejected]),
     )  # fmt: skip
 
