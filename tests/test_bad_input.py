@@ -144,23 +144,26 @@ def test_a_bad_path_typed_in_the_window_is_a_card(project: Project, typed: str) 
 
 
 def test_a_project_that_finds_no_room_leaves_nothing_behind(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    parent = project.folder.parent
-    before = sorted(path.name for path in parent.iterdir())
+    made = projects.create_project("Old", Goal.STYLE)
+    parent = made.folder.parent
     with monkeypatch.context() as patch:
         patch.setattr("shutil.copytree", full)
         with pytest.raises(NoSpace):
-            projects.duplicate_project(project, "Copy")
+            projects.duplicate_project(made, "Copy")
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
         with pytest.raises(NoSpace):
-            projects.create_project("New", Goal.STYLE, parent=parent)
-    assert sorted(path.name for path in parent.iterdir()) == before
-    assert projects.create_project("New", Goal.STYLE, parent=parent).folder.name == "New"
+            projects.create_project("New", Goal.STYLE)
+    assert [str(path.relative_to(parent)) for path in parent.rglob("*") if path.is_file()] == [
+        "Old/project.json"
+    ]
+    assert projects.create_project("New", Goal.STYLE).folder.name == "New"
+    assert [card.name for card in projects.recent()] == ["New", "Old"]
 
 
 def test_a_caption_with_html_is_shown_as_text_in_every_step(project: Project, make_video: MakeVideo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ltx_wizard.core.documents import Document, Settings, is_file, read_document, write_document
-from ltx_wizard.core.errors import BadInput, NotFound
+from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import whole_path
 
 PROJECT_FILE = "project.json"
@@ -101,7 +102,14 @@ class Project:
                 problem=f"There is already a project in {folder}.",
                 remedy="Open it, or choose another name.",
             )
-        project.write_settings(settings)
+        was_there = project.folder.exists()
+        try:
+            project.write_settings(settings)
+        except WizardError:
+            if not was_there:
+                with suppress(OSError):  # nothing is in it, or it was never made
+                    project.folder.rmdir()
+            raise
         return project
 
     def read_settings(self) -> ProjectSettings:
