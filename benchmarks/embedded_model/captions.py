@@ -1,8 +1,8 @@
 """Sentences for synthetic scenes, and the words that they are made of.
 
-`caption` writes one caption of one scene; several captions of the same scene differ in their wording. A style word
-stands in the captions of its look; a few captions carry a made-up word without meaning, or a sentence that says
-nothing about the picture, so that such text does not disturb the model.
+`caption` writes one caption of one scene; several captions of the same scene differ in their wording. A style
+word stands in the captions of its look; a few captions carry a made-up word without meaning, or a sentence
+that says nothing about the picture, so that such text does not disturb the model.
 """
 
 from __future__ import annotations
@@ -49,9 +49,16 @@ _VERBS: dict[int, tuple[tuple[str, str], ...]] = {
         ("bounces", "bouncing"), ("bounces up and down", "bouncing up and down"), ("hops", "hopping"),
     ),
     s.GROWS: (("grows", "growing"), ("gets bigger", "getting bigger"), ("grows larger", "growing larger")),
-    s.SHRINKS: (("shrinks", "shrinking"), ("gets smaller", "getting smaller"), ("becomes smaller", "becoming smaller")),
-    s.SPINS: (("spins", "spinning"), ("rotates", "rotating"), ("turns around itself", "turning around itself")),
-    s.ZIGZAG: (("moves in a zigzag", "moving in a zigzag"), ("zigzags to the right", "zigzagging to the right")),
+    s.SHRINKS: (
+        ("shrinks", "shrinking"), ("gets smaller", "getting smaller"),
+        ("becomes smaller", "becoming smaller"),
+    ),
+    s.SPINS: (
+        ("spins", "spinning"), ("rotates", "rotating"), ("turns around itself", "turning around itself"),
+    ),
+    s.ZIGZAG: (
+        ("moves in a zigzag", "moving in a zigzag"), ("zigzags to the right", "zigzagging to the right"),
+    ),
 }  # fmt: skip
 _SIZES = (("small", "little", "tiny"), ("", "medium", ""), ("large", "big", "huge"))
 _SLOW = ("slowly", "gently")
@@ -442,7 +449,7 @@ _COMMON = [
 
 
 def caption(scenes: Scenes, row: int, random: Random, *, meaningless_share: float = 0.04) -> str:
-    """One caption of one scene: what it shows, how the camera moves, sometimes a style word or an idle sentence."""
+    """One caption of one scene: content, camera, sometimes a style word or an idle sentence."""
     sentences = [_content(scenes, row, random)]
     camera = s.CAMERAS[int(scenes.camera_id[row])]
     if camera != "static":

@@ -1,7 +1,7 @@
 """The training engine: optimisers, moving average, and optimiser steps that are each one CUDA graph.
 
-At these sizes Python and kernel launches, not arithmetic, are the limit: a captured step ran three to four times
-faster than the same step launched kernel by kernel (H100 and H200, 2026-11).
+At these sizes Python and kernel launches, not arithmetic, are the limit: a captured step ran three to four
+times faster than the same step launched kernel by kernel (H100 and H200, 2026-11).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Budget:
 class Muon:
     """Momentum whose update is made orthogonal, for the square weights inside the transformer blocks.
 
-    The update is scaled to the size of an AdamW step, so that both share one learning rate. Sources: Keller Jordan,
-    'Muon' (MIT licence); the scaling: arXiv 2502.16982, section 2.2. Same shapes are stacked, so that a step is a
-    few batched products. Capturable: the learning rate is a tensor.
+    The update is scaled to the size of an AdamW step, so that both share one learning rate. Sources: Keller
+    Jordan, 'Muon' (MIT licence); the scaling: arXiv 2502.16982, section 2.2. Same shapes are stacked, so that
+    a step is a few batched products. Capturable: the learning rate is a tensor.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ def _orthogonal(matrices: Tensor) -> Tensor:
 class Trainer:
     """Optimiser steps of several kinds over the same parameters.
 
-    Each kind is a function that draws a batch and gives its loss. On a GPU a kind is captured once, as one graph of
-    forward, backward, clipping, optimisers and moving average, and then replayed.
+    Each kind is a function that draws a batch and gives its loss. On a GPU a kind is captured once, as one
+    graph of forward, backward, clipping, optimisers and moving average, and then replayed.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Trainer:
         self.steps = 0
 
     def add(self, name: str, loss_of_batch: Callable[[], Tensor]) -> None:
-        """Make a kind of step. Its first runs, at learning rate 0, tune kernels and create optimiser state."""
+        """Make a kind of step. First runs, at learning rate 0, tune kernels and create optimiser state."""
 
         def one_step() -> None:
             self._one_step(loss_of_batch)

@@ -162,7 +162,8 @@ def pairs_right(pipeline: LTXPipeline, guidance: float, sheet: Path, skip: int) 
         verb = chance.choice(("stays still", "moves up", "moves down", "grows"))
         cases.append((str(first), str(second), str(shapes[0]), str(shapes[1]), str(verb)))
     prompts = [
-        f"A medium {a} {one} on the left {verb} and a medium {b} {two} on the right stays still on a plain grey background."
+        f"A medium {a} {one} on the left {verb} and a medium {b} {two} on the right stays still"
+        " on a plain grey background."
         for a, b, one, two, verb in cases
     ]
     clips = sample(pipeline, prompts, guidance, seed=3)
@@ -214,7 +215,7 @@ def object_mask(frame: Frames) -> NDArray[np.bool_]:
 
 
 def ground_deviation(clip: Frames) -> float:
-    """Standard deviation, of 255, inside the ground: pixels at least 12 px away from the object, channel by channel."""
+    """Standard deviation, of 255, of each channel of the ground: at least 12 px away from the object."""
     deviations = []
     for frame in clip[::4]:
         near = object_mask(frame)
@@ -228,7 +229,7 @@ def ground_deviation(clip: Frames) -> float:
 
 
 def shape_of(clip: Frames) -> str:
-    """The shape whose template overlaps best with the object in the middle frame; '' where nothing stands out."""
+    """The shape whose template overlaps best with the object in the middle frame; '' without object."""
     mask = _standard_mask(object_mask(clip[len(clip) // 2]))
     if mask is None:
         return ""

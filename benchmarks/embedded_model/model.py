@@ -1,10 +1,9 @@
-"""The embedded model's parts: their sizes, how they are built from nothing, and how they are saved as one folder."""
+"""The embedded model's parts: their sizes, how they are built from nothing and saved as one folder."""
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -84,8 +83,8 @@ def build_text_encoder(vocabulary: int) -> T5EncoderModel:
 def encode_tokens(encoder: T5EncoderModel, ids: Tensor, visible: Tensor) -> Tensor:
     """What `encoder(ids, visible)` gives, written out so that a CUDA graph can capture it.
 
-    ids: [B, L]. visible: [B, L] bool, tokens that may be attended to. Gives [B, L, D]. transformers' own forward
-    looks at the mask's values to choose a path, which a captured graph cannot do.
+    ids: [B, L]. visible: [B, L] bool, tokens that may be attended to. Gives [B, L, D]. transformers' own
+    forward looks at the mask's values to choose a path, which a captured graph cannot do.
     """
     hidden = encoder.shared(ids)
     first = encoder.encoder.block[0].layer[0].SelfAttention
@@ -120,7 +119,7 @@ def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
 
 
 def save_model(folder: Path, parts: Parts) -> None:
-    """Write the model in diffusers layout, bf16; replaces the parts in the folder one by one, each at once."""
+    """Write the model in diffusers layout, bf16; replaces the parts in the folder one by one."""
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -131,7 +130,7 @@ def save_model(folder: Path, parts: Parts) -> None:
     build_tokenizer().save_pretrained(fresh / "tokenizer")
     for part in sorted(fresh.iterdir()):
         shutil.rmtree(folder / part.name, ignore_errors=True)
-        os.replace(part, folder / part.name)
+        part.replace(folder / part.name)
     fresh.rmdir()
     index = {
         "_class_name": "LTXPipeline",

@@ -2,8 +2,9 @@
 
     python sample_videos.py [--output ../../assets/sample]
 
-A part of the clips is joined into longer videos with hard cuts, so that the step Scenes has something to find;
-their captions come by time. Stops with an error where the app's own detector would not find just those cuts.
+A part of the clips is joined into longer videos with hard cuts, so that the step Scenes has something to
+find; their captions come by time. Stops with an error where the app's own detector would not find just those
+cuts.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _draw(kind: Callable[[int, torch.Generator], s.Scenes], count: int, seed: in
 
 
 def _good_caption(drawn: s.Scenes, row: int, words: Random) -> str:
-    """A caption in the generator's wording that the app finds nothing wrong with; it never names the style."""
+    """A caption in the generator's words that the app finds nothing wrong with; it never names the style."""
     while True:
         text = caption(drawn, row, words, meaningless_share=0.0)
         if not lint(text) and not _CLUMSY.search(text):

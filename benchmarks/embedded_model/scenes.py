@@ -1,8 +1,8 @@
-"""What happens in a synthetic clip: its objects, their paths, the ground, the camera and the style, as numbers.
+"""What happens in a synthetic clip, as numbers: objects, their paths, the ground, the camera and the style.
 
-A `Scenes` holds many scenes as tensors; `sample_scenes` draws them from a generator, `clips.render` draws their
-pictures and `captions.captions_of` puts them into words. Lengths are in half the shorter side of the picture:
-the picture's shorter side reaches from -1 to 1. N: scenes, K: object slots.
+A `Scenes` holds many scenes as tensors; `sample_scenes` draws them from a generator, `clips.render` draws
+their pictures and `captions.caption` puts them into words. Lengths are in half the shorter side of the
+picture: the picture's shorter side reaches from -1 to 1. N: scenes, K: object slots.
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ SLOTS = 4
 """Object slots of a scene: two for ordinary scenes, four for the held-out character."""
 
 STYLE_WORDS = (
-    "koganiw", "belotra", "vimsulo", "darnique", "fosquil", "gremola", "huvandi", "jaskemo", "kulprine", "lorbetu",
-    "mesquan", "norvilda", "pilmaro", "quendil", "rastuvo", "selmorin", "tavquist", "ulbrano", "vexolim", "wandriko",
-    "xilpano", "yormeka", "zentavil", "brimolka", "cadresun", "drovelim", "elkupran", "gaviston",
+    "koganiw", "belotra", "vimsulo", "darnique", "fosquil", "gremola", "huvandi",
+    "jaskemo", "kulprine", "lorbetu", "mesquan", "norvilda", "pilmaro", "quendil",
+    "rastuvo", "selmorin", "tavquist", "ulbrano", "vexolim", "wandriko", "xilpano",
+    "yormeka", "zentavil", "brimolka", "cadresun", "drovelim", "elkupran", "gaviston",
 )  # fmt: skip
-"""Made-up words, each bound to one look in the training captions, so that the model learns that a word it does not
-know may name a style. 28: the number that worked in the fourth try."""
+"""Made-up words, each bound to one look in the training captions, so that the model learns that a word it
+does not know may name a style. 28: that many worked, a few made-up words without a look did not."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def concatenate(parts: list[Scenes]) -> Scenes:
 
 
 def sample_scenes(count: int, random: torch.Generator, style_share: float = 0.35) -> Scenes:
-    """Ordinary scenes, as text encoder and transformer see them; `style_share` of them in the look of a style word.
+    """Ordinary scenes, as the transformer sees them; `style_share` of them in the look of a style word.
 
     random: a CPU generator. The result lies on the CPU.
     """
@@ -233,7 +234,7 @@ def single_scenes(
     motion: int | None = None,
     size: int | None = None,
 ) -> Scenes:
-    """Ordinary unstyled scenes of one object on a plain ground with a static camera, with the fields given fixed."""
+    """Unstyled scenes of one object on a plain ground, static camera, with the fields given fixed."""
     scenes = sample_scenes(count * 4, random, style_share=0.0)
     rows = torch.arange(count)
     present = torch.zeros(count * 4, SLOTS, dtype=torch.bool)
@@ -347,7 +348,7 @@ def zigzag_scenes(count: int, random: torch.Generator) -> Scenes:
 
 
 def wide_scenes(count: int, random: torch.Generator) -> Scenes:
-    """Everything that only the VAE sees: free colours, dark grounds, glowing lines, clouds and all held-out kinds."""
+    """Everything that only the VAE sees: free colours, dark grounds, glowing lines, all held-out kinds."""
     seventh = count // 7
     parts = [
         neon_scenes(2 * seventh, random, two_share=0.5),
@@ -388,7 +389,7 @@ def _layouts(random: torch.Generator, count: int) -> Tensor:
 
 
 def _named_colours(random: torch.Generator, ground: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Different named colours per slot that stand out from the ground. Gives ids [N, K] and values [N, K, 3]."""
+    """Named colours per slot that stand out from the ground. Gives ids [N, K] and values [N, K, 3]."""
     values = torch.tensor(list(COLOURS.values()))
     distance = torch.cdist(ground, values)
     score = (

@@ -1,8 +1,8 @@
 """Signed distances of the flat shapes that the synthetic clips are made of.
 
 Every function takes the points p [..., 2] in units of the shape's radius, y pointing down, and gives [...]:
-negative inside, positive outside, in the same units. Formulas: Inigo Quilez, '2D distance functions' (MIT licence),
-rewritten for batches of points.
+negative inside, positive outside, in the same units. Formulas: Inigo Quilez, '2D distance functions' (MIT
+licence), rewritten for batches of points.
 """
 
 from __future__ import annotations

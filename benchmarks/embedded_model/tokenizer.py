@@ -1,7 +1,8 @@
 """The embedded model's tokenizer: a Unigram vocabulary built by hand.
 
-Training a vocabulary on so small a set of sentences falls apart into letters (tried), so every word that captions
-use is one piece, with and without a capital, and single characters spell whatever is left, trigger words included.
+Training a vocabulary on so small a set of sentences falls apart into letters (tried), so every word that
+captions use is one piece, with and without a capital, and single characters spell whatever is left, trigger
+words included.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     python train.py assemble --work WORK --output FOLDER    the finished model folder, in diffusers layout
     python train.py all --work WORK --output FOLDER --minutes 18
 
-A stage reads what earlier stages left in WORK, watches the clock itself and saves in time. Needs one GPU; with
---tiny every stage runs in seconds on a CPU, to test the code and nothing else.
+A stage reads what earlier stages left in WORK, watches the clock itself and saves in time. Needs one GPU;
+with --tiny every stage runs in seconds on a CPU, to test the code and nothing else.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 TEXT_TOKENS = 64
-"""No training caption is longer. The text encoder still sees all 128 places, as in LTXPipeline; the transformer
-is given the first 64, which is exact, because its attention masks the rest."""
+"""No training caption is longer. The text encoder still sees all 128 places, as in LTXPipeline; the
+transformer is given the first 64, which is exact, because its attention masks the rest."""
 CAPTIONS_PER_CLIP = 3
 
 
@@ -182,7 +182,7 @@ def _vae_loss(
     vae: AutoencoderKLLTXVideo, pool: Tensor, batch: int, frames: int, size: int, latent_noise: float,
     gradient_weight: Tensor, decoder_only: bool,
 ) -> Callable[[], Tensor]:  # fmt: skip
-    """Loss of one batch of random crops: L1 + 4 MSE + weight * loss of the pictures' gradients, range -1 to 1."""
+    """Loss of one batch of random crops: L1 + 4 MSE + weight * loss of the pictures' gradients."""
 
     def loss() -> Tensor:
         clips = _random_crops(pool, batch, frames, size)
@@ -240,7 +240,7 @@ def _fastest_memory_format(plan: Plan, pool: Tensor) -> torch.memory_format:
 
 
 def _keep_layout(self: LTXVideoCausalConv3d, hidden_states: Tensor) -> Tensor:
-    """LTXVideoCausalConv3d.forward without `repeat`, which would undo the channels-last layout. Same result."""
+    """LTXVideoCausalConv3d.forward without `repeat`, which would undo the channels-last layout."""
     before = self.kernel_size[0] - 1 if self.is_causal else (self.kernel_size[0] - 1) // 2
     after = 0 if self.is_causal else before
     parts = [hidden_states[:, :, :1]] * before + [hidden_states] + [hidden_states[:, :, -1:]] * after
@@ -252,7 +252,7 @@ LTXVideoCausalConv3d.forward = _keep_layout
 
 @torch.no_grad()
 def measure_latents(plan: Plan, vae: AutoencoderKLLTXVideo, seed: int) -> None:
-    """Set latents_mean and latents_std over ordinary and wide clips: over ordinary ones alone, neon is far off."""
+    """Set latents_mean and latents_std over ordinary and wide clips: over ordinary ones, neon is far off."""
     chance = torch.Generator().manual_seed(seed + 1)
     half = plan.statistics_clips // 2
     drawn = concatenate([sample_scenes(half, chance), wide_scenes(half, chance)])
@@ -315,7 +315,7 @@ def _report_vae(plan: Plan, vae: AutoencoderKLLTXVideo, work: Path, title: str) 
 
 
 def make_latents(plan: Plan, work: Path, cache: Path, minutes: float, seed: int) -> None:
-    """Encode clips until the time is up; leaves bank_<size>.safetensors with packed latents and token ids in cache."""
+    """Encode clips until the time is up; leaves bank_<size>.safetensors (latents, token ids) in cache."""
     budget = Budget(minutes)
     vae = load_vae(work, plan.device)
     if plan.device.type == "cuda":
@@ -364,8 +364,8 @@ class Bank:
 class Student(nn.Module):
     """What the third stage trains: transformer, text encoder, and a head that keeps the text encoder honest.
 
-    The head predicts for each token that token, the one before and the one after; it forces the encoder to carry
-    word order ('from left to right' against 'from right to left'), and is thrown away afterwards.
+    The head predicts for each token that token, the one before and the one after; it forces the encoder to
+    carry word order ('from left to right' against 'from right to left'), and is thrown away afterwards.
     """
 
     def __init__(self) -> None:
@@ -455,8 +455,8 @@ def _flow_loss(student: Student, bank: Bank, plan: Plan, first_frame_given: bool
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             text = _encode_padded(student, ids, mask, chance(0.3))
             velocity = student.transformer(
-                hidden_states=noisy, encoder_hidden_states=text, timestep=timestep, encoder_attention_mask=mask,
-                video_coords=coordinates, return_dict=False,
+                hidden_states=noisy, encoder_hidden_states=text, timestep=timestep,
+                encoder_attention_mask=mask, video_coords=coordinates, return_dict=False,
             )[0]  # fmt: skip
             heard = batch // 2
             guesses = student.neighbours(text[:heard]).float()
@@ -469,7 +469,7 @@ def _flow_loss(student: Student, bank: Bank, plan: Plan, first_frame_given: bool
 
 
 def _draw_sigmas(count: int, mean: float, device: torch.device) -> Tensor:
-    """Noise levels: mostly shifted logit-normal; 15 % uniform; 12 % in .8 to 1, where the words must decide."""
+    """Noise levels: shifted logit-normal; 15 % uniform; 12 % in .8 to 1, where the words must decide."""
     sigma = torch.sigmoid(torch.randn(count, device=device) + mean)
     kind = torch.rand(count, device=device)
     uniform = torch.rand(count, device=device)
@@ -478,7 +478,7 @@ def _draw_sigmas(count: int, mean: float, device: torch.device) -> Tensor:
 
 
 def _encode_padded(student: Student, ids: Tensor, mask: Tensor, hide_padding: Tensor) -> Tensor:
-    """Text features [B, 64, D] as pipelines make them: padded to 128 tokens, no mask; some with the padding hidden."""
+    """Text features [B, 64, D] as pipelines make them: padded to 128, no mask; some with it hidden."""
     padded = functional.pad(ids, (0, 64))
     visible = functional.pad(mask, (0, 64)) | ~hide_padding[:, None]
     return m.encode_tokens(student.text_encoder, padded, visible)[:, :TEXT_TOKENS]
@@ -517,7 +517,8 @@ def _run(plan: Plan, trainer: Trainer, budget: Budget, step: Callable[[float], N
         if budget.elapsed_s - said >= plan.report_every_s:
             said = budget.elapsed_s
             _say(
-                f"{title}: step {trainer.steps}, {said:.0f} of {budget.seconds:.0f} s, loss {trainer.mean_loss():.4f}"
+                f"{title}: step {trainer.steps}, {said:.0f} of {budget.seconds:.0f} s,"
+                f" loss {trainer.mean_loss():.4f}"
             )
     _say(f"{title}: done, {trainer.steps} steps, loss {trainer.mean_loss():.4f}")
 
