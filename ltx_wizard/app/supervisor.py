@@ -30,13 +30,22 @@ STARTING_GRACE_S = 30.0
 KILL_GRACE_S = 90.0
 """Stop means: finish the step, save, exit. On a slow card a step of a large model takes half a minute."""
 _START_TIME_TOLERANCE_S = 2.0
+_WAIT_POLICY = "PASSIVE"
+"""Threads that wait sleep and do not spin. Where another process wants the same cores, spinning made matrix
+products of the practice model's size 30 to 60 times slower (measured: two processes on 2 cores).
+"""
 
 
 def launch_worker(folder: JobFolder) -> subprocess.Popen[bytes]:
     """Start `python -m ltx_wizard.worker` in a process group of its own. Raises WizardError."""
     for leftover in (folder.stop_file, folder.pause_file, folder.worker_file):
         leftover.unlink(missing_ok=True)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path()}
+    environment = {
+        "OMP_WAIT_POLICY": _WAIT_POLICY,
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": _python_path(),
+    }
     try:
         with folder.log_file.open("ab") as log:
             return subprocess.Popen(
