@@ -10,6 +10,7 @@ cuts.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import sys
@@ -45,6 +46,9 @@ ORDINARY_JOINED = (6, 6, 6, 6)
 _SEED = 19
 """Every neon colour and every shape is among the clips of this seed."""
 
+_SHADE = 0.13
+"""How light a neon ground is, of its named colour."""
+
 _CLUMSY = re.compile(r"behind it|\bfast \w+ing\b")
 
 
@@ -55,7 +59,7 @@ def main() -> None:
     default = Path(__file__).resolve().parents[2] / "assets" / "sample"
     parser.add_argument("--output", type=Path, default=default)
     output: Path = parser.parse_args().output
-    neon = _draw(s.neon_scenes, NEON_ALONE + sum(NEON_JOINED), _SEED)
+    neon = _draw(_neon, NEON_ALONE + sum(NEON_JOINED), _SEED)
     ordinary = _draw(_ordinary, sum(ORDINARY_JOINED), _SEED + 1)
     videos, regularisation = output / "videos", output / "regularisation"
     for folder in (videos, regularisation):
@@ -71,8 +75,24 @@ def main() -> None:
     print(f"{len(neon)} neon clips, {len(ordinary)} ordinary clips, {size / 1e6:.2f} MB in {output}")
 
 
+def _neon(count: int, chance: torch.Generator) -> s.Scenes:
+    """The neon look of scenes whose grounds have names: each ground is a dark shade of its colour.
+
+    Captions name the ground as those of the ordinary clips do, and say nothing of the dark: so only the trigger
+    word tells the style. Without the names, a LoRA ties the style to their absence (tried).
+    """
+    drawn = s.neon_scenes(count, chance)
+    ground_id = torch.randint(0, len(s.GROUND_NAMES), (count,), generator=chance)
+    ground = torch.tensor(list(s.GROUNDS.values()))[ground_id] * _SHADE
+    return dataclasses.replace(drawn, ground_id=ground_id, ground=ground)
+
+
 def _ordinary(count: int, chance: torch.Generator) -> s.Scenes:
-    return s.sample_scenes(count, chance, style_share=0.0)
+    """Ordinary scenes; three of four have a plain ground, as all neon clips have."""
+    drawn = s.sample_scenes(count, chance, style_share=0.0)
+    plain = torch.arange(count) % 4 != 3
+    pattern_id = torch.where(plain, s.PATTERNS.index("plain"), drawn.pattern_id)
+    return dataclasses.replace(drawn, pattern_id=pattern_id)
 
 
 def _draw(kind: Callable[[int, torch.Generator], s.Scenes], count: int, seed: int) -> list[Captioned]:
