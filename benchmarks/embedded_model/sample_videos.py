@@ -78,8 +78,8 @@ def main() -> None:
 def _neon(count: int, chance: torch.Generator) -> s.Scenes:
     """The neon look of scenes whose grounds have names: each ground is a dark shade of its colour.
 
-    Captions name the ground as those of the ordinary clips do, and say nothing of the dark: so only the trigger
-    word tells the style. Without the names, a LoRA ties the style to their absence (tried).
+    Captions name the ground as those of the ordinary clips do, and say nothing of the dark: so only the
+    trigger word tells the style. Without the names, a LoRA ties the style to their absence (tried).
     """
     drawn = s.neon_scenes(count, chance)
     ground_id = torch.randint(0, len(s.GROUND_NAMES), (count,), generator=chance)
