@@ -194,7 +194,7 @@ def test_the_card_of_a_preset_shows_the_steps_that_would_run(project: Project) -
 def test_the_practice_preset_is_not_adapted_to_the_dataset(project: Project) -> None:
     put_clips(project, 60)
     recipe = recipes.current_recipe(project)
-    assert (recipe.steps, recipe.lora.rank, recipe.optimizer.lr) == (400, 16, 3e-3)
+    assert (recipe.steps, recipe.lora.rank, recipe.optimizer.lr) == (700, 16, 2e-3)
     assert "does not change it" in advised(project, "steps").reason
 
 
@@ -298,7 +298,7 @@ def test_a_preset_with_an_unknown_key_is_named_with_the_key(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = (places.PRESETS / "practice-style.yaml").read_text(encoding="utf-8")
-    (tmp_path / "mine.yaml").write_text(text.replace("  steps: 400", "  stpes: 400"), encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("  steps: 700", "  stpes: 700"), encoding="utf-8")
     monkeypatch.setattr(places, "PRESETS", tmp_path)
     with pytest.raises(BadDocument) as caught:
         recipes.preset_cards(project)
