@@ -158,10 +158,15 @@ def load_transformer(
 
 
 def load_scheduler(files: ModelFiles) -> FlowMatchEulerDiscreteScheduler:
-    return cast(
-        "FlowMatchEulerDiscreteScheduler",
-        FlowMatchEulerDiscreteScheduler.from_pretrained(str(files.scheduler)),
-    )
+    loaded = FlowMatchEulerDiscreteScheduler.from_pretrained(str(files.scheduler))
+    return cast("FlowMatchEulerDiscreteScheduler", loaded)
+
+
+def _scheduler_like(
+    scheduler: FlowMatchEulerDiscreteScheduler, **changes: object
+) -> FlowMatchEulerDiscreteScheduler:
+    changed = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config, **changes)
+    return cast("FlowMatchEulerDiscreteScheduler", changed)
 
 
 def video_coordinates(
@@ -247,7 +252,11 @@ class Sampler:
         vae: AutoencoderKLLTXVideo,
         scheduler: FlowMatchEulerDiscreteScheduler,
     ) -> None:
-        kind: Any = LTXConditionPipeline if spec.coordinates == "causal" else LTXPipeline
+        causal = spec.coordinates == "causal"
+        if causal and scheduler.config["use_dynamic_shifting"]:
+            # LTXConditionPipeline brings its own noise levels and gives the scheduler no shift.
+            scheduler = _scheduler_like(scheduler, use_dynamic_shifting=False, shift_terminal=None)
+        kind: Any = LTXConditionPipeline if causal else LTXPipeline
         self.pipeline: Any = kind(
             transformer=transformer, vae=vae, scheduler=scheduler, text_encoder=None, tokenizer=None
         )
