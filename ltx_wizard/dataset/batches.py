@@ -1,4 +1,6 @@
-"""Which clips a step sees. The whole order follows from the seed, so a resumed run goes on with the very next clip."""
+"""Which clips a step sees. The whole order follows from the seed, so a resumed run goes on with the very
+next clip.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ class Slot:
 class Batches:
     """An endless sequence of batches, each of one bucket.
 
-    Within a bucket every clip is seen once before any is seen again. Buckets are drawn in proportion to their clips.
-    Regularisation clips fill `regularisation_share` of the places where the bucket has any.
+    Within a bucket every clip is seen once before any is seen again. Buckets are drawn in proportion to
+    their clips. Regularisation clips fill `regularisation_share` of the places where the bucket has any.
     """
 
     def __init__(self, examples: Sequence[Example], settings: DataSettings, seed: int) -> None:

@@ -1,7 +1,7 @@
 """What was encoded once: latents and text embeddings on disk, under cache/<encoder id>/. Worker-side.
 
-A file's name is a hash of everything that its content depends on, so an entry is right or absent, never stale. A damaged
-file counts as absent.
+A file's name is a hash of everything that its content depends on, so an entry is right or absent, never
+stale. A damaged file counts as absent.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class EncodedCache:
 
 
 def file_key(path: Path) -> str:
-    """A hash of a file's content: the same after the project was copied or the clip was written again alike."""
+    """A hash of a file's content: the same after the project was copied or the clip was written again
+    alike.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

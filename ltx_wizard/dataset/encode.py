@@ -1,7 +1,7 @@
 """Encoding a dataset: each caption through the text encoder, each clip through the VAE, once. Worker-side.
 
-Text encoder and VAE are loaded only if something is missing in the cache, one after the other, and released again, so
-that the transformer finds the card empty.
+Text encoder and VAE are loaded only if something is missing in the cache, one after the other, and released
+again, so that the transformer finds the card empty.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def encode_texts(
 def encode_clips(
     project: Project, clips: Sequence[Clip], plan: BucketPlan, encoders: Encoders, report: Report
 ) -> dict[str, Tensor]:
-    """Latents by clip id, from the cache or newly encoded. A clip that cannot be read is a warning. Raises Cancelled."""
+    """Latents by clip id, from the cache or newly encoded. A clip that cannot be read is a warning.
+    Raises Cancelled.
+    """
     cache = EncodedCache(project, encoder_id(encoders.spec, encoders.files))
     encoder = None
     encoded: dict[str, Tensor] = {}

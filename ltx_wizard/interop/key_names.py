@@ -1,7 +1,7 @@
 """Names of weights: as diffusers calls them, and as the original checkpoints and ComfyUI do. No torch here.
 
-Source: the published key map of the LTX-Video conversion (facts: LoRA formats, section 4). Whole dotted parts are
-renamed, never pieces of words.
+Source: the published key map of the LTX-Video conversion (facts: LoRA formats, section 4). Whole dotted
+parts are renamed, never pieces of words.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def to_diffusers(key: str) -> str:
 
 
 def module_of(key: str, prefix: str) -> str:
-    """The module that a LoRA weight belongs to: 'transformer.a.b.lora_A.weight' -> 'a.b'; '' for other names."""
+    """The module that a LoRA weight belongs to: 'transformer.a.b.lora_A.weight' -> 'a.b'; '' for other
+    names.
+    """
     for suffix in LORA_SUFFIXES:
         if key.startswith(prefix) and key.endswith(suffix):
             return key[len(prefix) : -len(suffix)]

@@ -21,7 +21,8 @@ PREFIX = "transformer."
 
 
 def add_lora(transformer: Any, settings: LoraSettings, seed: int) -> list[nn.Parameter]:  # noqa: ANN401 - a diffusers model
-    """Freeze the model and put a LoRA on it: A random by the seed, B zero, both fp32 whatever the base is stored in.
+    """Freeze the model and put a LoRA on it: A random by the seed, B zero, both fp32 whatever the base is
+    stored in.
 
     Gives the parameters to train, in a fixed order. Raises BadSetting if no layer has one of the names.
     """
@@ -79,7 +80,9 @@ def set_lora_weights(transformer: nn.Module, weights: Mapping[str, Tensor]) -> N
 
 
 def folded(weights: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
-    """Weights with `scale` multiplied into every B, so that programs which know no alpha apply the same update."""
+    """Weights with `scale` multiplied into every B, so that programs which know no alpha apply the same
+    update.
+    """
     return {
         name: value * scale if name.endswith("lora_B.weight") else value for name, value in weights.items()
     }

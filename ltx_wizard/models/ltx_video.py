@@ -1,7 +1,9 @@
 """LTX-Video, 2B and 13B and models of that architecture: loading, encoding, and one prediction. Worker-side.
 
-Letters: B batch, C channels, F latent frames, H, W latent rows and columns, N = F H W tokens, T text tokens, D width.
-Positions, normalisation and timestep are those of the diffusers pipeline that will run the LoRA; tests compare.
+Letters: B batch, C channels, F latent frames, H, W latent rows and columns, N = F H W tokens, T text tokens,
+D width.
+Positions, normalisation and timestep are those of the diffusers pipeline that will run the LoRA; tests
+compare.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class TextBatch:
 
 
 class TextEncoder:
-    """The tokenizer and T5. Encodes with the full padded length, as the pipeline does, because T5 sees its padding."""
+    """The tokenizer and T5. Encodes with the full padded length, as the pipeline does, because T5 sees
+    its padding.
+    """
 
     def __init__(self, tokenizer: Any, model: T5EncoderModel, max_tokens: int) -> None:  # noqa: ANN401
         self._tokenizer = tokenizer
@@ -163,7 +167,8 @@ def load_scheduler(files: ModelFiles) -> FlowMatchEulerDiscreteScheduler:
 
 
 def _scheduler_like(
-    scheduler: FlowMatchEulerDiscreteScheduler, **changes: object
+    scheduler: FlowMatchEulerDiscreteScheduler,
+    **changes: Any,  # noqa: ANN401 - whatever the library takes
 ) -> FlowMatchEulerDiscreteScheduler:
     changed = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config, **changes)
     return cast("FlowMatchEulerDiscreteScheduler", changed)
@@ -208,8 +213,9 @@ def predict_velocity(
 ) -> Tensor:
     """The model's velocity [B, N, C] for noisy tokens.
 
-    latents: [B, N, C]. sigma: [B]. coordinates: [B, 3, N]. clean: [B, N], true for tokens that are given (first
-    frame): they are told sigma 0. Without any, one timestep a clip is enough, which is exact and faster.
+    latents: [B, N, C]. sigma: [B]. coordinates: [B, 3, N]. clean: [B, N], true for tokens that are given
+    (first frame): they are told sigma 0. Without any, one timestep a clip is enough, which is exact and
+    faster.
     """
     timestep = (sigma * TIMESTEP_SCALE).view(-1, 1)
     if clean is not None:
@@ -241,8 +247,8 @@ class SampleRequest:
 
 
 class Sampler:
-    """diffusers' own pipeline for this model, without its text encoder: LTXPipeline, or LTXConditionPipeline where
-    the model's coordinates are causal.
+    """diffusers' own pipeline for this model, without its text encoder: LTXPipeline, or
+    LTXConditionPipeline where the model's coordinates are causal.
     """
 
     def __init__(
@@ -297,7 +303,9 @@ class Sampler:
         return np.clip(np.rint(np.asarray(video) * 255.0), 0, 255).astype(np.uint8)
 
     def _decode_settings(self) -> dict[str, float]:
-        """VAEs that take a timestep decode best with a little noise: values of the pipelines' documentation."""
+        """VAEs that take a timestep decode best with a little noise: values of the pipelines'
+        documentation.
+        """
         if not self.pipeline.vae.config.timestep_conditioning:
             return {}
         return {"decode_timestep": 0.05, "decode_noise_scale": 0.025}

@@ -16,7 +16,9 @@ GIB = 1024**3
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 KEPT_IN_FULL = ("proj_in", "proj_out", "time_embed*", "caption_projection*", "*norm*", "*scale_shift_table*")
-"""Small and sensitive: never quantised. Source: the official trainer's exclusions (facts: training objective, 9)."""
+"""Small and sensitive: never quantised. Source: the official trainer's exclusions (facts: training
+objective, 9).
+"""
 
 
 def training_device() -> torch.device:
@@ -25,7 +27,9 @@ def training_device() -> torch.device:
 
 
 def storage_dtype(memory: MemorySettings, device: torch.device) -> torch.dtype:
-    """What the frozen model is kept in. A CPU keeps fp32: its bf16 arithmetic is slower, and tests want exactness."""
+    """What the frozen model is kept in. A CPU keeps fp32: its bf16 arithmetic is slower, and tests want
+    exactness.
+    """
     return torch.float32 if device.type == "cpu" else _DTYPES[memory.precision]
 
 

@@ -41,8 +41,8 @@ class ModelSpec:
     """One variant of a base model.
 
     source: a hub repository id, or a folder in diffusers layout when local.
-    fps: the frame rate at which clips are trained and sampled. fps_range: what the check accepts in a dataset.
-    coordinates: 'causal' or 'plain', the time coordinates that the model's sampling pipeline uses
+    fps: the frame rate at which clips are trained and sampled. fps_range: what the check accepts in a
+    dataset. coordinates: 'causal' or 'plain', the time coordinates that the model's sampling pipeline uses
     (plain: diffusers LTXPipeline; causal: LTXConditionPipeline). size_grid: width and height.
     """
 

@@ -1,7 +1,7 @@
 """Where the parts of a base model lie on this computer. No torch here.
 
-A model is five parts: transformer, vae, text_encoder, tokenizer, scheduler. Each is a folder in diffusers layout, or, for
-a transformer, a single safetensors file.
+A model is five parts: transformer, vae, text_encoder, tokenizer, scheduler. Each is a folder in diffusers
+layout, or, for a transformer, a single safetensors file.
 """
 
 from __future__ import annotations
@@ -117,11 +117,13 @@ def _from_hub(spec: ModelSpec, repository: str, inside: str) -> Path:
     except GatedRepoError as error:
         raise NotFound(
             problem=f"{spec.title} asks you to accept its terms first.",
-            remedy=f"Accept them at https://huggingface.co/{repository}, log in with 'hf auth login', then try again.",
+            remedy=f"Accept them at https://huggingface.co/{repository}, log in with 'hf auth login', then "
+            "try again.",
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise NotFound(
-            problem=f"{spec.title} is not on this computer and could not be downloaded ({type(error).__name__}).",
+            problem=f"{spec.title} is not on this computer and could not be downloaded "
+            f"({type(error).__name__}).",
             remedy="Check the connection and the free disk space, or choose a model folder on this computer.",
         ) from error
 
@@ -135,6 +137,7 @@ def _refuse_pickles(spec: ModelSpec, place: Path) -> None:
     pickles = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt")))
     if pickles and not has_weights:
         raise BadInput(
-            problem=f"{spec.title} has its weights in {pickles[0]}, a format that can run code on your computer.",
+            problem=f"{spec.title} has its weights in {pickles[0]}, a format that can run code on your "
+            "computer.",
             remedy="Get the safetensors version of this model.",
         )

@@ -1,4 +1,5 @@
-"""What a LoRA does, measured: each prompt with and without the trigger word, with and without the LoRA, same seeds.
+"""What a LoRA does, measured: each prompt with and without the trigger word, with and without the LoRA,
+same seeds.
 
 Worker-side.
 """
@@ -86,8 +87,9 @@ def summarise(
 ) -> dict[str, JsonValue]:
     """concept_before, concept_after: mean measure with the trigger word, without and with the LoRA.
 
-    untriggered_change: the same difference without the trigger word. untriggered_pixel_change: mean absolute change of
-    those clips, of 255. object_kept: share of triggered clips with the LoRA whose object has the prompt's colour.
+    untriggered_change: the same difference without the trigger word. untriggered_pixel_change: mean
+    absolute change of those clips, of 255. object_kept: share of triggered clips with the LoRA whose object
+    has the prompt's colour.
     """
 
     def mean(triggered: bool, with_lora: bool) -> float:

@@ -33,7 +33,9 @@ _MIN_OBJECT_SHARE = 0.002
 
 
 def dark_border_share(frames: Frames) -> float:
-    """Share of the pixels in the outer 16-pixel border, over all frames, whose mean brightness is under .2."""
+    """Share of the pixels in the outer 16-pixel border, over all frames, whose mean brightness is under
+    .2.
+    """
     inside = np.zeros(frames.shape[1:3], dtype=bool)
     inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True
     brightness = frames[:, ~inside].mean(axis=-1) / 255.0
@@ -43,15 +45,15 @@ def dark_border_share(frames: Frames) -> float:
 def object_has_colour(frames: Frames, colour_name: str) -> bool:
     """Whether what stands out from the ground has the named colour, and not nearer another of COLOUR_VALUES.
 
-    Works for filled objects on light grounds and for glowing outlines on dark ones. False where nothing stands out.
-    Raises KeyError for a name that is not in COLOUR_VALUES.
+    Works for filled objects on light grounds and for glowing outlines on dark ones. False where nothing
+    stands out. Raises KeyError for a name that is not in COLOUR_VALUES.
     """
     return colour_name in object_colours(frames, {colour_name: COLOUR_VALUES[colour_name]} | COLOUR_VALUES)
 
 
 def object_colours(frames: Frames, colours: dict[str, tuple[float, float, float]] | None = None) -> list[str]:
-    """Names of the colours of what stands out from the ground: the most frequent one, and every one that at least
-    a third as many pixels have. Empty where nothing stands out. frames: [F, H, W, 3].
+    """Names of the colours of what stands out from the ground: the most frequent one, and every one that at
+    least a third as many pixels have. Empty where nothing stands out. frames: [F, H, W, 3].
     """
     named = colours or COLOUR_VALUES
     pixels = frames.astype(np.float32) / 255.0
@@ -78,8 +80,8 @@ def _ground(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _nearest_names(pixels: NDArray[np.float32], named: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Index of the named colour nearest to each pixel, [P]. Hue counts more than brightness, so that a dim or a
-    pale glow keeps its name. pixels: [P, 3]; named: [N, 3].
+    """Index of the named colour nearest to each pixel, [P]. Hue counts more than brightness, so that a dim
+    or a pale glow keeps its name. pixels: [P, 3]; named: [N, 3].
     """
     pure, brightness = _pure(pixels)
     named_pure, named_brightness = _pure(named)

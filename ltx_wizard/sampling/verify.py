@@ -74,8 +74,9 @@ def run_export(project: Project, folder: JobFolder, job: ExportJob, report: Repo
 def verify(file: Path, comfyui_file: Path, spec: ModelSpec) -> list[str]:
     """What was checked, in words. Raises JobFailed naming the first thing that is wrong.
 
-    The diffusers file goes through LTXPipeline.load_lora_weights into the real model; of the ComfyUI file every key
-    must name a module of the original checkpoint, because ComfyUI leaves out what it does not know without a word.
+    The diffusers file goes through LTXPipeline.load_lora_weights into the real model; of the ComfyUI file
+    every key must name a module of the original checkpoint, because ComfyUI leaves out what it does not
+    know without a word.
     """
     transformer = load_transformer(spec, find_files(spec), MemorySettings(), torch.device("cpu"))
     weights, comfyui = load_file(file), load_file(comfyui_file)

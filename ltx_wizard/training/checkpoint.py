@@ -1,7 +1,7 @@
 """Checkpoints: the LoRA and what the optimizer remembers, so that training goes on exactly. Worker-side.
 
-checkpoints/step-000150/ holds lora.safetensors, optimizer.safetensors and state.json. The folder appears whole, by one
-rename. Random numbers need no place here: they follow from the seed and the step.
+checkpoints/step-000150/ holds lora.safetensors, optimizer.safetensors and state.json. The folder appears
+whole, by one rename. Random numbers need no place here: they follow from the seed and the step.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     keep: int,
 ) -> Path:
-    """Write one checkpoint, then delete the oldest beyond `keep`. Raises NoSpace or NoPermission; older ones stay."""
+    """Write one checkpoint, then delete the oldest beyond `keep`. Raises NoSpace or NoPermission; older
+    ones stay.
+    """
     final = folder.checkpoint_folder(state.step)
     partial = final.with_name(f".{final.name}.partial")
     tensors, scalars = _flatten(optimizer)

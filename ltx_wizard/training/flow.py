@@ -1,7 +1,7 @@
 """Flow matching: noise levels, noisy latents, the velocity to predict, and its loss. Worker-side.
 
-x_sigma = (1 - sigma) x + sigma e; velocity v = e - x; sigma in (0, 1]. Letters: B batch, C channels, N latent tokens. Sources: rectified flow, arXiv 2209.03003; sigma sampling as the LTX
-trainers describe it (facts: training objective, sections 1, 2 and 8).
+x_sigma = (1 - sigma) x + sigma e; velocity v = e - x; sigma in (0, 1]. Letters: B batch, C channels, N latent
+tokens. Sources: rectified flow, arXiv 2209.03003; sigma sampling as the LTX trainers describe it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def draw_sigmas(count: int, shift: float, noise: NoiseSettings, generator: torch
 
 
 def noisy_latents(latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-    """Blend latents towards noise. latents, noise: [B, ...], one dtype; sigma: [B]. Raises ValueError on a mismatch."""
+    """Blend latents towards noise. latents, noise: [B, ...], one dtype; sigma: [B]. Raises ValueError on
+    a mismatch.
+    """
     if latents.shape != noise.shape or len(sigma) != len(latents):
         raise ValueError(f"shapes differ: {latents.shape}, {noise.shape}, {sigma.shape}")
     level = sigma.view(-1, *[1] * (latents.ndim - 1)).to(latents)
@@ -52,7 +54,8 @@ def clean_latents(noisy: Tensor, predicted: Tensor, sigma: Tensor) -> Tensor:
 def flow_loss(predicted: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
     """Mean squared error in fp32. predicted, target: [B, N, C]; counted: [B, N], 1 where a token counts.
 
-    Each clip's mean is over its counted tokens, then over the batch: the loss does not depend on how many are masked.
+    Each clip's mean is over its counted tokens, then over the batch: the loss does not depend on how many
+    are masked.
     """
     error = (predicted.float() - target.float()).square().mean(dim=-1)
     if counted is None:

@@ -1,7 +1,7 @@
 """Training a LoRA, from the dataset to the last checkpoint. Worker-side.
 
-Everything random follows from the recipe's seed and the step, never from what ran before: a run that was stopped or
-killed and resumed ends, on the CPU, with the very weights of one that was not.
+Everything random follows from the recipe's seed and the step, never from what ran before: a run that was
+stopped or killed and resumed ends, on the CPU, with the very weights of one that was not.
 """
 
 from __future__ import annotations
@@ -176,7 +176,8 @@ class Training:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise JobFailed(
                 problem=f"The training broke at step {step}: the loss is no longer a number.",
-                remedy="Lower the learning rate in the recipe and train again. The checkpoints before this are good.",
+                remedy="Lower the learning rate in the recipe and train again. "
+                "The checkpoints before this are good.",
             )
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

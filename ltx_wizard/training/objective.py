@@ -31,7 +31,9 @@ from ltx_wizard.training.flow import draw_sigmas, flow_loss, noisy_latents, velo
 
 @dataclass(frozen=True)
 class Objective:
-    """What stays the same from step to step. empty: the embedding of the empty caption, for caption dropout."""
+    """What stays the same from step to step. empty: the embedding of the empty caption, for caption
+    dropout.
+    """
 
     spec: ModelSpec
     shift: ShiftRange
@@ -43,7 +45,9 @@ class Objective:
     def loss(
         self, transformer: LTXVideoTransformer3DModel, slots: Sequence[Slot], generator: torch.Generator
     ) -> Tensor:
-        """The loss of one batch, fp32 scalar with gradient. Randomness comes from the generator (CPU) alone."""
+        """The loss of one batch, fp32 scalar with gradient. Randomness comes from the generator (CPU)
+        alone.
+        """
         latents = torch.stack([slot.example.latents for slot in slots])
         texts = [self.empty if slot.drop_caption else slot.example.text for slot in slots]
         tokens = latents[0, 0].numel()
@@ -56,7 +60,9 @@ class Objective:
     def fixed_loss(
         self, transformer: LTXVideoTransformer3DModel, example: Example, sigma: float, seed: int
     ) -> Tensor:
-        """The loss of one clip at one noise level, with noise that follows from clip and seed: always the same."""
+        """The loss of one clip at one noise level, with noise that follows from clip and seed: always the
+        same.
+        """
         generator = torch.Generator().manual_seed(stable_seed(seed, example.clip_id, sigma))
         latents = example.latents[None]
         noise = torch.randn(latents.shape, generator=generator)
@@ -99,7 +105,9 @@ class Objective:
 
 
 def first_frame_mask(given: Tensor, frames: int, tokens_per_frame: int) -> Tensor:
-    """[B, N], true for the tokens of the first latent frame of clips whose first frame is given. given: [B] bool."""
+    """[B, N], true for the tokens of the first latent frame of clips whose first frame is given. given:
+    [B] bool.
+    """
     mask = torch.zeros(len(given), frames * tokens_per_frame, dtype=torch.bool)
     mask[:, :tokens_per_frame] = given[:, None]
     return mask

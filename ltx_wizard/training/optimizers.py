@@ -12,7 +12,9 @@ from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.recipe import OptimizerSettings, ScheduleSettings
 
 _LINEAR_END = 0.1
-"""The linear schedule ends at a tenth, as the official trainer's does (facts: training objective, section 9)."""
+"""The linear schedule ends at a tenth, as the official trainer's does (facts: training objective, section
+9).
+"""
 
 
 def build_optimizer(settings: OptimizerSettings, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
@@ -52,7 +54,7 @@ def _adamw8bit(settings: OptimizerSettings, parameters: Sequence[nn.Parameter]) 
             remedy="Choose 'adamw' in the recipe: the same method in full precision.",
         )
     try:
-        from bitsandbytes.optim import AdamW8bit
+        from bitsandbytes.optim import AdamW8bit  # noqa: PLC0415 - not everywhere installed
     except ImportError as error:
         raise NotReady(
             problem="The optimizer adamw8bit needs the package bitsandbytes, which is not installed.",

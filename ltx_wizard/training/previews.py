@@ -1,4 +1,5 @@
-"""Sample videos while a LoRA is trained: the same prompts and seed every time, with the transformer that is trained.
+"""Sample videos while a LoRA is trained: the same prompts and seed every time, with the transformer that is
+trained.
 
 Worker-side. No second copy of the transformer is loaded. The VAE waits in main memory between samples.
 """

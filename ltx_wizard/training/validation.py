@@ -1,4 +1,6 @@
-"""The validation loss: the same clips, noise levels and noise every time, so that its changes mean the LoRA. Worker-side."""
+"""The validation loss: the same clips, noise levels and noise every time, so that its changes mean the
+LoRA. Worker-side.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _MOST_CLIPS = 8
 
 
 def validation_examples(examples: Sequence[Example]) -> list[Example]:
-    """The clips kept out of training; where there are too few clips to keep one out, the first that are learnt."""
+    """The clips kept out of training; where there are too few clips to keep one out, the first that are
+    learnt.
+    """
     learnt = [item for item in examples if not item.regularisation]
     held_out = [item for item in learnt if item.held_out]
     return (held_out or learnt)[:_MOST_CLIPS]

@@ -1,4 +1,6 @@
-"""One prediction, positions, text and latents: the same as in the diffusers pipelines that will run the LoRA."""
+"""One prediction, positions, text and latents: the same as in the diffusers pipelines that will run the
+LoRA.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +144,9 @@ def test_captions_of_different_length_do_not_disturb_each_other(
 def test_captions_are_encoded_as_by_the_pipeline(embedded: LTXPipeline) -> None:
     caption = "A large red circle moves to the right on a plain grey background."
     encoder = load_text_encoder(EMBEDDED, find_files(EMBEDDED), MemorySettings(), CPU)
-    theirs, mask, _, _ = embedded.encode_prompt(caption, do_classifier_free_guidance=False, max_sequence_length=128)
+    theirs, mask, _, _ = embedded.encode_prompt(
+        caption, do_classifier_free_guidance=False, max_sequence_length=128
+    )
     ours = encoder.encode(caption).embedding
     assert len(ours) == int(mask.sum())
     assert torch.allclose(ours, theirs[0, : len(ours)], atol=1e-5)
@@ -161,7 +165,9 @@ def test_clips_are_encoded_and_normalised_as_the_pipeline_decodes_them(embedded:
 
 @pytest.mark.parametrize("spec", [EMBEDDED, CAUSAL], ids=["plain", "causal"])
 def test_what_training_predicts_is_what_the_pipeline_predicts(spec: Any) -> None:
-    """The very tensors that the sampling pipeline gives its transformer, put through the training side's function."""
+    """The very tensors that the sampling pipeline gives its transformer, put through the training side's
+    function.
+    """
     files = find_files(spec)
     transformer = load_transformer(spec, files, MemorySettings(), CPU)
     vae = load_vae(spec, files, MemorySettings(), CPU).vae
@@ -217,7 +223,7 @@ def test_truncated_weights_are_refused_in_words(tmp_path: Any) -> None:
     weights = tmp_path / "model" / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
     spec = replace(EMBEDDED, source=str(tmp_path / "model"))
-    with pytest.raises(BadInput, match="transformer of .* cannot be loaded"):
+    with pytest.raises(BadInput, match=r"transformer of .* cannot be loaded"):
         load_transformer(spec, find_files(spec), MemorySettings(), CPU)
 
 

@@ -1,4 +1,6 @@
-"""A model of the real architecture, two layers small, with random weights: what the mathematics is tested on."""
+"""A model of the real architecture, two layers small, with random weights: what the mathematics is tested
+on.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ OFFICIAL = {
     2688: (0.785, 0.475, 0.704, 0.824, 0.902, 0.961),
     13376: (0.993, 0.977, 0.991, 0.995, 0.998, 0.999),
 }
-"""Tokens: mean and the 5, 25, 50, 75, 95 % quantiles of the unclamped shifted logit-normal, from 2e6 draws."""
+"""Tokens: mean and the 5, 25, 50, 75, 95 % quantiles of the unclamped shifted logit-normal, from 2e6
+draws.
+"""
 
 STRETCHED = {
     576: (0.604, 0.154, 0.440, 0.641, 0.796, 0.930),
@@ -33,7 +35,9 @@ TOLERANCE = 0.005
 
 
 def _statistics(sigmas: torch.Tensor) -> list[float]:
-    quantiles = torch.quantile(sigmas[:: max(1, len(sigmas) // 200_000)], torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95]))
+    quantiles = torch.quantile(
+        sigmas[:: max(1, len(sigmas) // 200_000)], torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95])
+    )
     return [float(sigmas.mean()), *quantiles.tolist()]
 
 
@@ -94,7 +98,10 @@ def test_sigmas_are_never_zero_and_never_above_one() -> None:
 
 
 def test_clean_latents_come_back_from_noise_and_velocity() -> None:
-    latents, noise = torch.randn(3, 8, 2, 4, 4, dtype=torch.float64), torch.randn(3, 8, 2, 4, 4, dtype=torch.float64)
+    latents, noise = (
+        torch.randn(3, 8, 2, 4, 4, dtype=torch.float64),
+        torch.randn(3, 8, 2, 4, 4, dtype=torch.float64),
+    )
     sigma = torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
     noisy = noisy_latents(latents, noise, sigma)
     assert torch.allclose(noisy[2], noise[2])
