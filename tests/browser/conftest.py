@@ -1,0 +1,155 @@
+"""The real app in a real browser: a process that serves, a page that is clicked, what went wrong in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_START_TIMEOUT_S = 120
+_LARGE, _SMALL = {"width": 1440, "height": 900}, {"width": 1024, "height": 768}
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+)
+
+
+@dataclass
+class App:
+    """`python app.py` with its own home folder. It can be killed and started again, at the same address."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns once the window answers. Fails with the app's words if it ends before."""
+        environment = {
+            **os.environ,
+            "LTX_WIZARD_HOME": str(self.home),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "HF_HUB_OFFLINE": "1",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py", "--no-browser", "--port", str(self.port)],
+            cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        lines: Queue[str] = Queue()
+        threading.Thread(target=_forward, args=(self.process, lines), daemon=True).start()
+        said = ""
+        while "Ready at" not in said:
+            try:
+                line = lines.get(timeout=_START_TIMEOUT_S)
+            except Empty:
+                pytest.fail(f"The app was not ready after {_START_TIMEOUT_S} s. It said: {said}")
+            if not line:
+                pytest.fail(f"The app ended before it was ready: {said}")
+            said += line
+
+    def kill(self) -> None:
+        """As a crash, or the end of the console: no goodbye."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(timeout=30)
+
+    def workers(self) -> list[psutil.Process]:
+        """The jobs of this home folder, which live on without the app."""
+        mine = str(self.home)
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if any(mine in part for part in process.info["cmdline"] or [])
+        ]
+
+
+@dataclass
+class Window:
+    """A page, everything that it complained about, and the pictures taken of it."""
+
+    page: Any
+    shots: Path
+    variants: bool
+    complaints: list[str] = field(default_factory=list)
+
+    def shot(self, name: str) -> None:
+        """1440 x 900, light. Where somebody wants to look: also small, and dark."""
+        self.page.wait_for_timeout(700)
+        self.page.screenshot(path=self.shots / f"{name}.png")
+        if not self.variants:
+            return
+        self.page.set_viewport_size(_SMALL)
+        self.page.wait_for_timeout(300)
+        self.page.screenshot(path=self.shots / f"{name}-small.png", full_page=True)
+        self.page.set_viewport_size(_LARGE)
+        self.page.locator("[data-theme-toggle]").click()
+        self.page.wait_for_timeout(300)
+        self.page.screenshot(path=self.shots / f"{name}-dark.png", full_page=True)
+        self.page.locator("[data-theme-toggle]").click()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    running = App(tmp_path / "home", port)
+    running.start()
+    yield running
+    running.kill()
+    for worker in running.workers():
+        worker.kill()
+
+
+@pytest.fixture
+def window(app: App, tmp_path: Path) -> Iterator[Window]:
+    """Fails the test on any error of the page or its console that the test did not clear."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    wanted = os.environ.get("LTX_WIZARD_SHOTS", "")
+    shots = Path(wanted) if wanted else tmp_path / "shots"
+    shots.mkdir(parents=True, exist_ok=True)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=_FLAGS.split())
+        page = browser.new_page(viewport=_LARGE, color_scheme="light")
+        page.set_default_timeout(60_000)
+        window = Window(page, shots, variants=bool(wanted))
+        page.on("pageerror", lambda error: window.complaints.append(f"page error: {error}"))
+        page.on("console", lambda message: _hear(window, message))
+        page.goto(app.address)
+        page.locator("html[data-ready]").wait_for(state="attached")
+        yield window
+        page.screenshot(path=shots / "last.png", full_page=True)
+        browser.close()
+    assert window.complaints == []
+
+
+def _forward(process: subprocess.Popen[str], lines: Queue[str]) -> None:
+    """Reading on keeps the app from waiting for a full pipe; an empty line is the end."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="")
+        lines.put(line)
+    lines.put("")
+
+
+def _hear(window: Window, message: Any) -> None:
+    if message.type == "error":
+        window.complaints.append(f"console: {message.text} {message.location.get('url', '')}")

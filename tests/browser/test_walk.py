@@ -1,0 +1,189 @@
+"""The whole road on the sample project, by clicking only: from the first screen to files that others load."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+
+_JOB_MS = 240_000
+_CAPTION = "A red ball rolls to the left over green ground. The camera stands still. Even light."
+
+
+def test_the_sample_project_becomes_an_exported_lora_by_clicking_only(app: Any, window: Any) -> None:
+    page = window.page
+    window.shot("1-goal")
+    open_sample_project(page)
+    window.shot("2-videos")
+
+    go_to_scenes(page)
+    find_scenes(page)
+    page.locator(".wz-scene").first.click()
+    expect(page.locator(".wz-inspector")).to_be_visible()
+    window.shot("3-scenes")
+    cut_clips(page)
+
+    page.locator("#scenes-primary").click()
+    at_step(page, "captions")
+    write_caption(page, _CAPTION)
+    reload(page)
+    expect(page.locator(".wz-caption-text")).to_have_value(_CAPTION)
+    window.shot("4-captions")
+
+    page.locator("#captions-primary").click()
+    at_step(page, "check")
+    expect(page.locator("#check-findings .is-must")).to_have_count(0)
+    expect(page.locator(".wz-bucket")).not_to_have_count(0)
+    window.shot("5-check")
+
+    page.locator("#check-primary").click()
+    at_step(page, "recipe")
+    choose_practice_draft(page)
+    window.shot("6-recipe")
+    shorten_recipe(page)
+
+    start_training(page)
+    expect(page.locator(".wz-sample[data-step='0']")).not_to_have_count(0, timeout=_JOB_MS)
+    expect(page.locator(".wz-sample[data-step='10']")).not_to_have_count(0, timeout=_JOB_MS)
+    samples = page.locator(".wz-sample").count()
+    losses_shown(page, at_least=10)
+
+    reload(page)
+    at_step(page, "train")
+    expect(page.locator("#train-primary")).to_have_text("Training ...")
+    expect(page.locator(".wz-sample").nth(samples - 1)).to_be_attached()
+    losses_shown(page, at_least=10)
+    window.shot("7-train")
+    wait_until_trained(page)
+    reload(page)
+    expect(page.locator(".wz-sample[data-step='30']")).not_to_have_count(0)
+    expect(page.locator("#train-notice, #train-work").filter(has_text="Training is finished")).to_be_visible()
+
+    page.locator("#train-primary").click()
+    at_step(page, "export")
+    page.locator("#export-primary").click()
+    expect(page.locator(".wz-export")).to_have_count(1, timeout=_JOB_MS)
+    expect(page.locator(".wz-verified li")).not_to_have_count(0)
+    expect(page.locator(".wz-download")).to_have_count(2)
+    window.shot("8-export")
+    with page.expect_download() as download:
+        page.locator(".wz-download").first.click()
+    assert Path(download.value.path()).stat().st_size > 10_000
+
+
+def test_training_goes_on_while_the_app_is_killed_and_is_found_again(app: Any, window: Any) -> None:
+    page = window.page
+    open_sample_project(page)
+    go_to_scenes(page)
+    find_scenes(page)
+    cut_clips(page)
+    step_by_name(page, "recipe")
+    choose_practice_draft(page)
+    shorten_recipe(page)
+    start_training(page)
+    expect(page.locator(".wz-sample[data-step='0']")).not_to_have_count(0, timeout=_JOB_MS)
+
+    app.kill()
+    expect(page.locator("#wz-lost")).to_contain_text("LTX Wizard is not running")
+    assert app.workers(), "the training ended with the app"
+    app.start()
+    expect(page.locator("#wz-lost")).to_have_count(0)
+    page.locator("html[data-ready]").wait_for(state="attached")
+    window.complaints.clear()  # the browser reports every answer that it missed while nobody served
+
+    at_step(page, "train")
+    expect(page.locator(".wz-sample[data-step='0']")).not_to_have_count(0)
+    wait_until_trained(page)
+    losses_shown(page, at_least=30)
+
+
+def open_sample_project(page: Any) -> None:
+    page.get_by_role("button", name="Try the sample project").click()
+    at_step(page, "videos")
+    expect(page.locator("#videos-table tbody tr")).not_to_have_count(0)
+
+
+def go_to_scenes(page: Any) -> None:
+    page.locator("#videos-primary").click()
+    at_step(page, "scenes")
+
+
+def find_scenes(page: Any) -> None:
+    page.locator("#scenes-find").click()
+    expect(page.locator("#scenes-primary")).to_have_text(re.compile(r"Cut \d+ clips?"), timeout=_JOB_MS)
+
+
+def cut_clips(page: Any) -> None:
+    page.locator("#scenes-primary").click()
+    expect(page.locator("#scenes-primary")).to_have_text("Write captions", timeout=_JOB_MS)
+
+
+def write_caption(page: Any, text: str) -> None:
+    """Typed as a person does; returns once the page says that it is saved."""
+    box = page.locator(".wz-caption-text")
+    box.click()
+    box.press("Control+a")
+    box.press_sequentially(text)
+    expect(page.locator(".wz-trained")).to_contain_text(text)
+    expect(page.locator("[data-save-text]")).to_have_text("All changes saved")
+
+
+def choose_practice_draft(page: Any) -> None:
+    page.locator(".wz-preset", has=page.locator("input[value='practice-draft']")).click()
+    expect(page.locator("#recipe-head .wz-status")).to_contain_text("Practice, in a minute")
+
+
+def shorten_recipe(page: Any) -> None:
+    """Thirty steps with rough samples: enough to see all of it on two slow cores."""
+    page.locator("#recipe-advanced > button").click()
+    change(page, "validation.sampling_steps", "5")
+    change(page, "validation.every", "10")
+    change(page, "validation.loss_every", "10")
+    change(page, "checkpoints.every", "10")
+    change(page, "steps", "30")
+    expect(page.locator("#recipe-head .wz-status")).to_contain_text("30 steps")
+
+
+def change(page: Any, key: str, value: str) -> None:
+    field = page.locator(f"[id='set-{key}']")
+    field.fill(value)
+    field.press("Tab")
+    expect(page.locator(f".wz-setting[data-key='{key}']")).to_have_class(re.compile("is-changed"))
+
+
+def start_training(page: Any) -> None:
+    page.locator("#recipe-primary").click()
+    at_step(page, "train")
+    page.locator("#train-primary").click()
+    expect(page.locator("#train-primary")).to_have_text("Training ...")
+
+
+def wait_until_trained(page: Any) -> None:
+    expect(page.locator("#train-primary")).to_have_text("Export the LoRA", timeout=_JOB_MS)
+
+
+def step_by_name(page: Any, name: str) -> None:
+    page.locator(f".wz-step[data-go='{name}']").click()
+    at_step(page, name)
+
+
+def at_step(page: Any, name: str) -> None:
+    page.locator(f"html[data-step='{name}'][data-ready]").wait_for(state="attached")
+    expect(page.locator(f"#{name}-head h1")).to_be_visible()
+
+
+def reload(page: Any) -> None:
+    page.reload()
+    page.locator("html[data-ready]").wait_for(state="attached")
+
+
+def losses_shown(page: Any, at_least: int) -> None:
+    """The chart draws a line through that many steps or more."""
+    line = re.compile(rf"^M[^L]+(L[^L]+){{{at_least - 1},}}$")
+    expect(page.locator(".wz-chart .raw")).to_have_attribute("d", line)
