@@ -30,9 +30,11 @@ STARTING_GRACE_S = 30.0
 KILL_GRACE_S = 90.0
 """Stop means: finish the step, save, exit. On a slow card a step of a large model takes half a minute."""
 _START_TIME_TOLERANCE_S = 2.0
-_WAIT_POLICY = "PASSIVE"
-"""Threads that wait sleep and do not spin. Where another process wants the same cores, spinning made matrix
-products of the practice model's size 30 to 60 times slower (measured: two processes on 2 cores).
+_SPIN_COUNT = "1000"
+"""Threads that wait spin only briefly, then sleep. Spinning as long as GNU OpenMP likes is fastest alone, but
+where another process wants the same cores a step takes many times longer; never spinning doubles the time
+alone. Measured on 2 cores, a step of the practice model: .16 s alone, .35 s beside another
+(benchmarks/RESULTS.md).
 """
 
 
@@ -41,7 +43,7 @@ def launch_worker(folder: JobFolder) -> subprocess.Popen[bytes]:
     for leftover in (folder.stop_file, folder.pause_file, folder.worker_file):
         leftover.unlink(missing_ok=True)
     environment = {
-        "OMP_WAIT_POLICY": _WAIT_POLICY,
+        "GOMP_SPINCOUNT": _SPIN_COUNT,
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": _python_path(),

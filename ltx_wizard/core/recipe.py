@@ -222,7 +222,7 @@ class ValidationSettings(Settings):
     )
     every: int = Field(default=200, ge=1, le=100_000, description="Make sample videos every so many steps.")
     sampling_steps: int = Field(
-        default=40, ge=1, le=200, description="Steps of one sample video. 40 to 50 for judging quality."
+        default=40, ge=2, le=200, description="Steps of one sample video. 40 to 50 for judging quality."
     )
     guidance: float = Field(
         default=3.5,

@@ -85,7 +85,7 @@ class SampleJob(Settings):
     height: int
     frames: int
     fps: float
-    sampling_steps: int
+    sampling_steps: int = Field(ge=2, description="The samplers' schedule is not defined for one step.")
     guidance: float
     negative_prompt: str = ""
 
@@ -129,7 +129,7 @@ class MeasureJob(Settings):
     height: int
     frames: int
     fps: float
-    sampling_steps: int
+    sampling_steps: int = Field(ge=2, description="The samplers' schedule is not defined for one step.")
     guidance: float
     negative_prompt: str = ""
 

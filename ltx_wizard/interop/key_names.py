@@ -1,6 +1,6 @@
 """Names of weights: as diffusers calls them, and as the original checkpoints and ComfyUI do. No torch here.
 
-Source: the published key map of the LTX-Video conversion (facts: LoRA formats, section 4). Whole dotted
+Source: the published key map of the LTX-Video conversion. Whole dotted
 parts are renamed, never pieces of words.
 """
 

@@ -43,7 +43,7 @@ def add_lora(transformer: Any, settings: LoraSettings, seed: int) -> list[nn.Par
             problem=f"This model has no layers called {' '.join(settings.target_modules)}.",
             remedy="Set the target modules back to their default.",
         ) from error
-    # bf16 steps of 2^-8 would swallow late updates: facts, training objective, section 9.
+    # bf16 has steps of 2^-8: late, small updates would be rounded away.
     parameters = lora_parameters(transformer)
     for parameter in parameters:
         parameter.data = parameter.data.float()

@@ -43,7 +43,7 @@ diffusers_logging.disable_progress_bar()
 class TextEmbedding:
     """A caption as the transformer reads it, without its padding: embedding [T, D] of the tokens that count.
 
-    Leaving padding out is exact: the transformer's mask removes it (facts: training objective, section 5).
+    Leaving padding out is exact: the transformer's mask removes it.
     """
 
     embedding: Tensor

@@ -16,8 +16,7 @@ GIB = 1024**3
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 KEPT_IN_FULL = ("proj_in", "proj_out", "time_embed*", "caption_projection*", "*norm*", "*scale_shift_table*")
-"""Small and sensitive: never quantised. Source: the official trainer's exclusions (facts: training
-objective, 9).
+"""Small and sensitive: never quantised. Source: the official trainer's exclusions.
 """
 
 

@@ -12,8 +12,7 @@ from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.recipe import OptimizerSettings, ScheduleSettings
 
 _LINEAR_END = 0.1
-"""The linear schedule ends at a tenth, as the official trainer's does (facts: training objective, section
-9).
+"""The linear schedule ends at a tenth, as the official trainer's does.
 """
 
 

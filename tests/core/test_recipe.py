@@ -213,3 +213,8 @@ def test_digits_of_other_scripts_are_no_size() -> None:
 def test_a_newer_preset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadDocument, match="newer"):
         read_preset(preset_file(tmp_path, schema_version=Preset.current_version + 1))
+
+
+def test_a_sample_of_one_step_is_refused_because_the_sampler_cannot_make_it() -> None:
+    with pytest.raises(BadSetting, match="sampling_steps"):
+        with_settings(Recipe(), {"validation.sampling_steps": 1})

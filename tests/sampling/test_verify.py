@@ -1,0 +1,174 @@
+"""Exported files as another program sees them: loaded by plain diffusers, in a process without this project."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ltx_wizard.core.errors import JobFailed, NotFound
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.recipe import LoraSettings, MemorySettings, Recipe
+from ltx_wizard.core.report import SilentReport
+from ltx_wizard.core.run import ExportJob, Job, JobFolder, SampleJob, TrainJob
+from ltx_wizard.models.catalog import EMBEDDED
+from ltx_wizard.models.lora import add_lora, lora_weights
+from ltx_wizard.models.ltx_video import load_transformer
+from ltx_wizard.models.weights import find_files
+from ltx_wizard.sampling.sample import run_sample
+from ltx_wizard.sampling.verify import run_export, verify
+
+STRANGER = """
+import sys, numpy as np, torch
+from diffusers import LTXPipeline
+model, lora, out = sys.argv[1:]
+pipe = LTXPipeline.from_pretrained(model)
+pipe.set_progress_bar_config(disable=True)
+def sample():
+    video = pipe(prompt="A red circle moves up.", negative_prompt="", width=64, height=64, num_frames=9, frame_rate=8,
+                 num_inference_steps=4, guidance_scale=2.0, generator=torch.Generator().manual_seed(7), output_type="np")
+    return (video.frames[0] * 255).round().astype("uint8")
+base = sample()
+pipe.load_lora_weights(lora)
+np.savez(out, base=base, lora=sample())
+assert "ltx_wizard" not in sys.modules
+"""  # noqa: E501 - a script
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LTX_WIZARD_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def run(project: Project) -> JobFolder:
+    """A run with one checkpoint: a LoRA with random updates, alpha twice the rank."""
+    recipe = Recipe(model="embedded", lora=LoraSettings(rank=4, alpha=8))
+    job = Job(settings=TrainJob(recipe=recipe, dataset_fingerprint=""), created=time.time())
+    folder = JobFolder.create(project.runs_folder, "test", job)
+    transformer = load_transformer(EMBEDDED, find_files(EMBEDDED), MemorySettings(), torch.device("cpu"))
+    parameters = add_lora(transformer, recipe.lora, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    for parameter in parameters:
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
+    checkpoint = folder.checkpoint_folder(10)
+    checkpoint.mkdir(parents=True)
+    save_file(lora_weights(transformer), checkpoint / "lora.safetensors")
+    return folder
+
+
+def _export(project: Project, run: JobFolder, **changes: object) -> tuple[Path, Path]:
+    job = ExportJob.model_validate({"run": run.name, "step": 10, "name": "My LoRA", **changes})
+    result = run_export(project, JobFolder(project.jobs_folder / "export"), job, SilentReport())
+    assert len(list(result["verified"])) == 4  # pyright: ignore[reportArgumentType]
+    return project.folder / str(result["lora"]), project.folder / str(result["lora_comfyui"])
+
+
+def test_plain_diffusers_makes_the_same_video_from_the_file_as_the_app(
+    project: Project, run: JobFolder, tmp_path: Path
+) -> None:
+    file, _ = _export(project, run)
+    script, out = tmp_path / "stranger.py", tmp_path / "frames.npz"
+    script.write_text(STRANGER, encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-I", str(script), EMBEDDED.source, str(file), str(out)], check=True, cwd=tmp_path
+    )
+    theirs = np.load(out)
+    ours = _sampled_by_the_app(project, str(file))
+    assert np.abs(theirs["base"].astype(int) - theirs["lora"]).mean() > 2.0, "the LoRA does nothing"
+    # The app's sample went through H.264.
+    assert (
+        np.abs(theirs["lora"].astype(int) - ours).mean()
+        < np.abs(theirs["base"].astype(int) - ours).mean() / 3
+    )
+
+
+def test_every_comfyui_key_names_a_layer_of_the_original_model(project: Project, run: JobFolder) -> None:
+    file, comfyui = _export(project, run)
+    weights = load_file(comfyui)
+    model = load_transformer(EMBEDDED, find_files(EMBEDDED), MemorySettings(), torch.device("cpu"))
+    stems = {f"diffusion_model.{name}" for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    for key in weights:
+        stem, _, side = key.rpartition(".lora_")
+        assert stem in stems
+        assert side in ("A.weight", "B.weight")
+    assert len(weights) == len(load_file(file)) == 6 * 8 * 2
+
+
+def test_alpha_and_strength_are_folded_into_the_weights(project: Project, run: JobFolder) -> None:
+    trained = load_file(run.checkpoint_folder(10) / "lora.safetensors")
+    exported = load_file(_export(project, run, strength=0.5)[0])
+    for key, value in trained.items():
+        scale = 0.5 * 8 / 4 if key.endswith("lora_B.weight") else 1.0
+        assert torch.allclose(exported[key].float(), value * scale, rtol=1e-2, atol=1e-6)
+
+
+def test_the_header_says_what_the_file_is(project: Project, run: JobFolder) -> None:
+    project.change_settings(trigger_word="zib style.")
+    with safe_open(_export(project, run)[0], "pt") as file:
+        header = file.metadata()
+    assert header["base_model"] == "embedded"
+    assert (header["rank"], header["alpha"], header["training_steps"]) == ("4", "8", "10")
+    assert header["trigger_word"] == "zib style."
+    assert json.loads(header["ss_tag_frequency"]) == {"dataset": {"zib style.": 0}}
+
+
+def test_an_export_never_overwrites_an_earlier_one(project: Project, run: JobFolder) -> None:
+    first, _ = _export(project, run)
+    second, _ = _export(project, run)
+    assert first != second
+    assert first.is_file()
+
+
+def test_a_file_for_another_model_is_refused(project: Project, run: JobFolder) -> None:
+    file, comfyui = _export(project, run)
+    weights = load_file(file)
+    weights["transformer.transformer_blocks.99.attn1.to_q.lora_A.weight"] = torch.zeros(4, 192)
+    save_file(weights, file)
+    with pytest.raises(JobFailed, match="no layer for"):
+        verify(file, comfyui, EMBEDDED)
+
+
+def test_a_lora_without_any_change_is_refused(project: Project, run: JobFolder) -> None:
+    path = run.checkpoint_folder(10) / "lora.safetensors"
+    zeroed = {
+        key: value * 0 if key.endswith("lora_B.weight") else value for key, value in load_file(path).items()
+    }
+    save_file(zeroed, path)
+    with pytest.raises(JobFailed, match="zero"):
+        _export(project, run)
+
+
+def test_a_checkpoint_that_is_not_there_names_those_that_are(project: Project, run: JobFolder) -> None:
+    with pytest.raises(NotFound) as caught:
+        _export(project, run, step=20)
+    assert "10" in caught.value.remedy
+
+
+def test_a_model_without_its_weights_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="transformer is missing"):
+        find_files(replace(EMBEDDED, source=str(tmp_path)))
+
+
+def _sampled_by_the_app(project: Project, lora_file: str) -> np.ndarray:
+    import av
+
+    folder = JobFolder(project.jobs_folder / "sample")
+    job = SampleJob(
+        model="embedded", lora_file=lora_file, prompts=("A red circle moves up.",), seed=7, width=64, height=64,
+        frames=9, fps=8, sampling_steps=4, guidance=2.0,
+    )  # fmt: skip
+    result = run_sample(project, folder, job, SilentReport())
+    path = folder.folder / str(list(result["samples"])[0])  # pyright: ignore[reportArgumentType, reportIndexIssue]
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
