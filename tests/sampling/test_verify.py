@@ -1,4 +1,4 @@
-"""Exported files as another program sees them: loaded by plain diffusers, in a process without this project."""
+"""Exported files as another program sees them: plain diffusers, in a process without this project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STRANGER = """
 import sys, numpy as np, torch
 from diffusers import LTXPipeline
 model, lora, out = sys.argv[1:]
-pipe = LTXPipeline.from_pretrained(model)
+pipe = LTXPipeline.from_pretrained(model, torch_dtype=torch.float32)
 pipe.set_progress_bar_config(disable=True)
 def sample():
     video = pipe(prompt="A red circle moves up.", negative_prompt="", width=64, height=64, num_frames=9, frame_rate=8,
@@ -169,6 +169,7 @@ def _sampled_by_the_app(project: Project, lora_file: str) -> np.ndarray:
         frames=9, fps=8, sampling_steps=4, guidance=2.0,
     )  # fmt: skip
     result = run_sample(project, folder, job, SilentReport())
-    path = folder.folder / str(list(result["samples"])[0])  # pyright: ignore[reportArgumentType, reportIndexIssue]
-    with av.open(str(path)) as container:
+    (made,) = folder.samples_folder.iterdir()
+    assert result["samples"] == [made.relative_to(folder.folder).as_posix()]
+    with av.open(str(made)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
