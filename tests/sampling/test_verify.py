@@ -165,8 +165,8 @@ def _sampled_by_the_app(project: Project, lora_file: str) -> np.ndarray:
 
     folder = JobFolder(project.jobs_folder / "sample")
     job = SampleJob(
-        model="embedded", lora_file=lora_file, prompts=("A red circle moves up.",), seed=7, width=64, height=64,
-        frames=9, fps=8, sampling_steps=4, guidance=2.0,
+        model="embedded", lora_file=lora_file, prompts=("A red circle moves up.",), seed=7,
+        width=64, height=64, frames=9, fps=8, sampling_steps=4, guidance=2.0,
     )  # fmt: skip
     result = run_sample(project, folder, job, SilentReport())
     (made,) = folder.samples_folder.iterdir()
