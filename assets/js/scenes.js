@@ -21,20 +21,20 @@
 
     function draw() {
       const scrolls = Object.fromEntries([...root.querySelectorAll(".wz-strip-scroll")].map((item) => [item.dataset.video, item.scrollLeft]));
-      root.replaceChildren(...(data ? data.videos.map(drawVideo) : []));
+      root.replaceChildren(...(data ? data.videos.map((video, index) => drawVideo(video, index === 0)) : []));
       root.querySelectorAll(".wz-strip-scroll").forEach((item) => { item.scrollLeft = scrolls[item.dataset.video] || 0; });
     }
 
-    function drawVideo(video) {
+    function drawVideo(video, withLegend) {
       const kept = video.scenes.filter((scene) => scene.keep);
       const clips = kept.reduce((sum, scene) => sum + pieces(scene), 0);
       const section = el("section.wz-video", {},
         el("div.wz-video-head", {},
           el("strong", {}, video.name),
           video.regularisation ? el("span.wz-badge.soft", {}, "ordinary") : null,
-          el("span.wz-muted", {}, `${video.scenes.length} scenes, ${kept.length} kept, ${clips} clips`),
+          el("span.wz-muted", {}, `${count(video.scenes.length, "scene")}, ${kept.length} kept, ${count(clips, "clip")}`),
           el("span.wz-grow"),
-          el("span.wz-legend", {}, legend("short", "too short"), legend("right", "right"), legend("long", "will be split"))),
+          withLegend ? el("span.wz-legend", {}, legend("short", "too short"), legend("right", "right"), legend("long", "will be split")) : null),
         el("div.wz-strip-scroll", { "data-video": video.id },
           el("div.wz-film", {}, video.scenes.map((scene, index) => drawScene(video, scene, index)))));
       if (chosen && chosen.video === video.id) section.append(drawInspector(video));
@@ -43,6 +43,7 @@
 
     function legend(kind, text) { return el("span.wz-legend-item", {}, el("i", { class: `is-${kind}` }), text); }
 
+    function count(number, word) { return `${number} ${word}${number === 1 ? "" : "s"}`; }
     function lengthOf(scene) { return scene.end - scene.start; }
     function pieces(scene) {
       const length = lengthOf(scene);

@@ -94,7 +94,7 @@ def _machine() -> Markup:
     card = system.first_gpu()
     used, total = (card.used_gib, card.vram_gib) if card else system.memory_gib()
     name = card.name if card else "This computer"
-    note = f"{total:.0f} GB graphics memory" if card else f"No NVIDIA card · {total:.0f} GB memory"
+    note = f"{total:.0f} GB graphics memory" if card else f"No NVIDIA card · {total:.0f} GB"
     return h(
         "div.wz-machine",
         h("div.wz-machine-name", icon("chip"), h("span", name)),

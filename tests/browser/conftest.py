@@ -20,6 +20,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 120
 _LARGE, _SMALL = {"width": 1440, "height": 900}, {"width": 1024, "height": 768}
+_SHOW_USUAL_HOME = """home => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (text.data.includes(home)) text.data = text.data.replaceAll(home, "~/LTX-Wizard");
+  }
+}"""
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
@@ -80,9 +87,13 @@ class App:
 
 @dataclass
 class Window:
-    """A page, everything that it complained about, and the pictures taken of it."""
+    """A page, everything that it complained about, and the pictures taken of it.
+
+    home: the folder that pictures show as the usual one, so that they look the same wherever they are taken.
+    """
 
     page: Any
+    home: Path
     shots: Path
     variants: bool
     complaints: list[str] = field(default_factory=list)
@@ -90,6 +101,7 @@ class Window:
     def shot(self, name: str) -> None:
         """1440 x 900, light. Where somebody wants to look: also small, and dark."""
         self.page.wait_for_timeout(700)
+        self.page.evaluate(_SHOW_USUAL_HOME, str(self.home))
         self.page.screenshot(path=self.shots / f"{name}.png")
         if not self.variants:
             return
@@ -130,7 +142,7 @@ def window(app: App, tmp_path: Path) -> Iterator[Window]:
         browser = driver.chromium.launch(executable_path=chromium, args=_FLAGS.split())
         page = browser.new_page(viewport=_LARGE, color_scheme="light")
         page.set_default_timeout(60_000)
-        window = Window(page, shots, variants=bool(wanted))
+        window = Window(page, app.home, shots, variants=bool(wanted))
         page.on("pageerror", lambda error: window.complaints.append(f"page error: {error}"))
         page.on("console", lambda message: _hear(window, message))
         page.goto(app.address)

@@ -109,7 +109,11 @@ def _made(project: Project, done: list[ExportedLora]) -> Markup | str:
         "section.wz-section",
         h("h2", "Your LoRA files", h("span.wz-count", len(done))),
         h("div.wz-exports", [_card(project, item) for item in done]),
-        h("p.wz-muted", icon("folder"), " In the folder ", h("code", str(project.exports_folder))),
+        h(
+            "p.wz-muted.wz-place",
+            icon("folder"),
+            h("span", "In the folder ", h("code", str(project.exports_folder))),
+        ),
     )
 
 

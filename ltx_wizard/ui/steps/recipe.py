@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 
 import gradio as gr
 
@@ -158,7 +159,7 @@ def _preset_card(card: PresetCard, recipe: Recipe) -> Markup:
           h("span", icon("chip"), need),
           h("span", icon("film"), ", ".join(preset.recipe.data.buckets) or "model's size"),
           h("span", icon("chart"), f"{preset.recipe.steps:,} steps")),
-        h("p.wz-muted", f"Memory figure: {preset.vram_source}"),
+        h("p.wz-muted", f"Memory figure: {preset.vram_source}") if preset.min_vram_gib else None,
         h("p", card.reason, class_="wz-fit " + ("good" if card.fits else "warn")),
         class_="" if card.fits else "is-unfit",
     )  # fmt: skip
@@ -169,21 +170,34 @@ def _advice(advice: list[Advice], recipe: Recipe) -> Markup:
     reasons = {item.key: item for item in advice}
     keys = [*reasons, *(key for key in _SHOWN_FIRST if key not in reasons)]
     infos = {info.key: info for info in recipe_settings()}
+    explained = [
+        (key, reasons[key].reason if key in reasons else infos[key].description)
+        for key in keys
+        if key in infos
+    ]
     rows = [
         h(
             "tr",
             h("td", setting_title(key)),
             h("td.num", h("strong", value_text(setting_value(recipe, key)))),
-            h("td", reasons[key].reason if key in reasons else infos[key].description),
+            h("td.wz-why", why, rowspan=rows if rows > 1 else None) if rows else None,
         )
-        for key in keys
-        if key in infos
+        for key, why, rows in _reasons_said_once(explained)
     ]
     return h(
         "section.wz-section",
         h("h2", "What follows from your goal and dataset"),
         h("div.wz-table-box", h("table.wz-table.wz-advice", h("tbody", rows))),
     )
+
+
+def _reasons_said_once(explained: list[tuple[str, str]]) -> list[tuple[str, str, int]]:
+    """Key, reason, and the rows that the reason spans: 0 where the row above says it already."""
+    spans: list[tuple[str, str, int]] = []
+    for _, group in groupby(explained, key=lambda item: item[1]):
+        same = list(group)
+        spans += [(key, why, 0 if index else len(same)) for index, (key, why) in enumerate(same)]
+    return spans
 
 
 def _settings_json(project: Project, recipe: Recipe) -> dict[str, object]:

@@ -138,9 +138,11 @@ def _head(project: Project, sources: list[Source]) -> Markup:
         "longer videos give several clips each."
     )
     learnt = [source for source in sources if not source.regularisation]
+    ordinary = len(sources) - len(learnt)
     total_s = sum(source.duration_s for source in learnt)
     status = (
         f"{plural(len(learnt), 'file')}, {timecode_text(total_s)} of video"
+        + (f", {ordinary} ordinary" if ordinary else "")
         if sources
         else f"0 of {fewest} clips"
     )
