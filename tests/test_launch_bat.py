@@ -42,7 +42,8 @@ def _launch(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     quiet = {"WINEPREFIX": str(prefix), "WINEDEBUG": "-all", "LTX_WIZARD_DRY_RUN": "1"}
     environment = {**os.environ, **quiet}
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240
+        command, cwd=ROOT, env=environment, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=240,
     )  # fmt: skip
 
 
