@@ -41,7 +41,7 @@ def build(page: Page) -> StepView:
         )
         trigger = gr.Textbox(
             label="Trigger word",
-            info="A made-up word that switches the LoRA on. We propose one nobody uses by chance.",
+            info="A made-up word that switches the LoRA on.",
             placeholder="proposed from the name",
             max_length=100,
             elem_id="goal-trigger",
