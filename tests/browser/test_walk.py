@@ -59,7 +59,7 @@ def test_the_sample_project_becomes_an_exported_lora_by_clicking_only(app: Any, 
     expect(page.locator("#train-primary")).to_have_text("Training ...")
     expect(page.locator(".wz-sample").nth(samples - 1)).to_be_attached()
     losses_shown(page, at_least=10)
-    page.mouse.wheel(0, 240)  # the chart and the samples in one picture
+    page.mouse.wheel(0, 90)  # the chart and the samples in one picture
     window.shot("7-train")
     wait_until_trained(page)
     reload(page)
