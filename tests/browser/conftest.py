@@ -116,7 +116,16 @@ class Window:
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
+def chromium() -> str:
+    """The browser's program; the test is skipped where there is none."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("Chromium is not installed")
+    return found
+
+
+@pytest.fixture
+def app(tmp_path: Path, chromium: str) -> Iterator[App]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -129,12 +138,9 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 
 @pytest.fixture
-def window(app: App, tmp_path: Path) -> Iterator[Window]:
+def window(app: App, chromium: str, tmp_path: Path) -> Iterator[Window]:
     """Fails the test on any error of the page or its console that the test did not clear."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
     wanted = os.environ.get("LTX_WIZARD_SHOTS", "")
     shots = Path(wanted) if wanted else tmp_path / "shots"
     shots.mkdir(parents=True, exist_ok=True)
