@@ -13,6 +13,9 @@ import pytest
 
 from ltx_wizard.core.project import Project, ProjectSettings
 
+# As the app sets it for its workers: tests share their cores with processes that they start.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 BITS = 8
 
 

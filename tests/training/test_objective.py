@@ -92,7 +92,7 @@ def test_the_loss_is_the_formula_in_fp64(small_transformer: LTXVideoTransformer3
         return_dict=False,
     )[0]
     expected = ((predicted - (noise - clean)) ** 2).mean()
-    assert float(loss) == pytest.approx(float(expected), rel=1e-4)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_a_new_lora_changes_nothing_and_is_fp32_on_a_bf16_base(

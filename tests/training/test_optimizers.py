@@ -49,8 +49,8 @@ def test_warm_up_longer_than_the_run_still_trains() -> None:
 
 def test_adamw_takes_the_recipes_numbers() -> None:
     parameter = nn.Parameter(torch.ones(2))
-    group = build_optimizer(OptimizerSettings(lr=0.5), [parameter]).param_groups[0]
-    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.5, (0.9, 0.95), 0.001)
+    group = build_optimizer(OptimizerSettings(lr=0.05), [parameter]).param_groups[0]
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.05, (0.9, 0.95), 0.001)
 
 
 def test_adamw8bit_without_an_nvidia_card_says_what_to_choose() -> None:
