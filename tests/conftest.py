@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from ltx_wizard.core.project import Project, ProjectSettings
+
+if TYPE_CHECKING:
+    from diffusers import LTXVideoTransformer3DModel
 
 # As the app sets it for its workers: tests share their cores with processes that they start.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -94,6 +98,24 @@ def _as_nobody() -> Iterator[None]:
     finally:
         if user == 0:
             os.seteuid(0)
+
+
+@pytest.fixture
+def small_transformer() -> LTXVideoTransformer3DModel:
+    """The real architecture, two layers small, with random weights: what the mathematics is tested on."""
+    import torch
+    from diffusers import LTXVideoTransformer3DModel
+
+    torch.manual_seed(0)
+    return LTXVideoTransformer3DModel(
+        in_channels=16,
+        out_channels=16,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        cross_attention_dim=32,
+        num_layers=2,
+        caption_channels=24,
+    ).eval()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 from ltx_wizard.app import datasets
 from ltx_wizard.core.documents import read_document
 from ltx_wizard.core.errors import WizardError
-from ltx_wizard.core.project import Project, ProjectSettings, trained_caption
+from ltx_wizard.core.project import Project, ProjectSettings, filled_prompt, trained_caption
 from ltx_wizard.core.recipe import parse_bucket
 from ltx_wizard.interop.export_record import ExportRecord
 from ltx_wizard.models.catalog import find_model
@@ -122,8 +122,7 @@ def _example_prompt(project: Project, record: ExportRecord) -> str:
     """A prompt of the project's own, with the trigger word that this LoRA was trained with."""
     settings = project.read_settings()
     if settings.validation_prompts:
-        filled = settings.validation_prompts[0].replace("{trigger}", record.trigger_word)
-        return " ".join(filled.split())[:_LONGEST_PROMPT]
+        return filled_prompt(settings.validation_prompts[0], record.trigger_word)[:_LONGEST_PROMPT]
     captions = (clip.caption for clip in datasets.clips(project) if not clip.regularisation and clip.caption)
     return _with_trigger(next(captions, "Describe here what happens."), settings, record)[:_LONGEST_PROMPT]
 

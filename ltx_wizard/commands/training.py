@@ -15,12 +15,10 @@ from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
 from ltx_wizard.commands.following import event_count, follow
 from ltx_wizard.core.errors import BadSetting, NotFound, NotReady
-from ltx_wizard.core.project import Project, safe_file_stem
+from ltx_wizard.core.project import Project, filled_prompt, safe_file_stem
 from ltx_wizard.core.recipe import Recipe, parse_bucket, recipe_settings, with_settings
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob
 from ltx_wizard.core.units import duration_text, plural
-
-_TRIGGER = "{trigger}"
 
 
 def train(given: Namespace, console: Console) -> int:
@@ -123,7 +121,7 @@ def sample_job(project: Project, given: Namespace, lora: Path | None) -> SampleJ
         model=spec.id,
         lora_file=str(lora or ""),
         strength=given.strength,
-        prompts=tuple(_filled_in(prompt, settings.trigger_word) for prompt in prompts),
+        prompts=tuple(filled_prompt(prompt, settings.trigger_word) for prompt in prompts),
         seed=recipe.validation.seed if given.seed is None else given.seed,
         width=width,
         height=height,
@@ -207,10 +205,6 @@ def _lora_file(project: Project, file: Path | None) -> Path:
     if not path.is_file():
         raise NotFound(problem=f"There is no LoRA file {file}.", remedy="Check the path.")
     return path
-
-
-def _filled_in(prompt: str, trigger_word: str) -> str:
-    return " ".join(prompt.replace(_TRIGGER, trigger_word).split())
 
 
 def _list(key: str, text: str) -> tuple[str, ...]:

@@ -215,6 +215,15 @@ def trained_caption(caption: str, trigger_word: str, placement: TriggerPlacement
     return f"{trigger} {text}".strip()
 
 
+TRIGGER_PLACE = "{trigger}"
+"""Stands in a prompt where the trigger word goes."""
+
+
+def filled_prompt(prompt: str, trigger_word: str) -> str:
+    """The prompt with the trigger word in its place, on one line."""
+    return " ".join(prompt.replace(TRIGGER_PLACE, trigger_word).split())
+
+
 def has_trigger(caption: str, trigger_word: str) -> bool:
     """Whether the trigger word stands in the caption as a word, in any case."""
     trigger = trigger_word.strip().rstrip(".,;:!").lower()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from ltx_wizard.core.errors import BadSetting
-from ltx_wizard.core.project import Project
+from ltx_wizard.core.project import Project, filled_prompt
 from ltx_wizard.core.recipe import MemorySettings
 from ltx_wizard.core.report import Report
 from ltx_wizard.core.run import JobFolder, MeasureJob, MeasurePrompt
@@ -29,8 +29,6 @@ from ltx_wizard.sampling.sample import LoadedModel, resolve_lora, step_reporter,
 
 MEASURES: dict[str, Callable[[Frames], float]] = {"dark_border": dark_border_share}
 """What a concept shows in a picture, as a number from 0 to 1. A new measure is a line here."""
-
-_TRIGGER = "{trigger}"
 
 
 class _Key(NamedTuple):
@@ -48,7 +46,7 @@ def run_measure(project: Project, folder: JobFolder, job: MeasureJob, report: Re
             problem=f"There is no measure called {job.measure}.", remedy=f"Choose one of: {known}."
         )
     texts = {
-        (index, triggered): _text(prompt, job.trigger_word if triggered else "")
+        (index, triggered): filled_prompt(prompt.text, job.trigger_word if triggered else "")
         for index, prompt in enumerate(job.prompts)
         for triggered in (True, False)
     }
@@ -114,10 +112,6 @@ def summarise(
         "untriggered_pixel_change": sum(changes) / len(changes),
         "object_kept": sum(coloured) / len(coloured) if coloured else 1.0,
     }
-
-
-def _text(prompt: MeasurePrompt, trigger_word: str) -> str:
-    return " ".join(prompt.text.replace(_TRIGGER, trigger_word).split())
 
 
 def _file_name(key: _Key) -> str:

@@ -6,7 +6,6 @@ whole, by one rename. Random numbers need no place here: they follow from the se
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,8 +141,3 @@ def _save(tensors: dict[str, Tensor], path: Path) -> None:
                 remedy="Free some space, then press Resume. Older checkpoints are unchanged.",
             ) from error
         raise OSError(str(error)) from error
-
-
-def metadata_text(values: Mapping[str, object]) -> dict[str, str]:
-    """What a safetensors header can hold: text only."""
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}

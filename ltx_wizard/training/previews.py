@@ -13,7 +13,7 @@ import torch
 from diffusers import LTXVideoTransformer3DModel
 
 from ltx_wizard.core.events import SampleReady
-from ltx_wizard.core.project import Project, ProjectSettings
+from ltx_wizard.core.project import Project, ProjectSettings, filled_prompt
 from ltx_wizard.core.recipe import Recipe, parse_bucket
 from ltx_wizard.core.report import Report, progress
 from ltx_wizard.core.run import JobFolder
@@ -21,8 +21,6 @@ from ltx_wizard.dataset.encode import Encoders, Example
 from ltx_wizard.models.ltx_video import Sampler, SampleRequest, TextEmbedding, load_scheduler, load_vae
 from ltx_wizard.models.precision import release_memory
 from ltx_wizard.sampling.sample import STAGE, step_reporter, write_sample
-
-TRIGGER = "{trigger}"
 
 
 class Previews:
@@ -46,7 +44,7 @@ class Previews:
     @staticmethod
     def prompts_of(recipe: Recipe, settings: ProjectSettings) -> list[str]:
         """The validation prompts as the model sees them."""
-        return [fill_in(prompt, settings.trigger_word) for prompt in recipe.validation.prompts]
+        return [filled_prompt(prompt, settings.trigger_word) for prompt in recipe.validation.prompts]
 
     def make(self, step: int, folder: JobFolder, made: set[int], report: Report) -> None:
         """All prompts but those that are made already. Raises Cancelled or NoSpace."""
@@ -98,11 +96,6 @@ class Previews:
         if self._sampler is not None and self._encoders.device.type == "cuda":
             self._sampler.pipeline.vae.to(torch.device("cpu"))
             release_memory()
-
-
-def fill_in(prompt: str, trigger_word: str) -> str:
-    """The prompt with the trigger word in its place, on one line."""
-    return " ".join(prompt.replace(TRIGGER, trigger_word).split())
 
 
 def _preview_size(recipe: Recipe, examples: Sequence[Example]) -> tuple[int, int, int]:
