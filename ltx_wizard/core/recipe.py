@@ -30,8 +30,9 @@ LARGEST_SEED = 2**32 - 1
 """The largest that every random generator takes."""
 
 Precision = Literal["bf16", "fp16", "fp32"]
-Quantization = Literal["none", "fp8-quanto", "int8-quanto", "int4-quanto"]
-OptimizerName = Literal["adamw", "adamw8bit"]
+Quantization = Literal["none", "fp8-quanto", "int8-quanto", "int4-quanto", "int8-bnb", "nf4-bnb"]
+Offload = Literal["none", "blocks"]
+OptimizerName = Literal["adamw", "adamw8bit", "paged-adamw8bit"]
 ScheduleName = Literal["linear", "cosine", "constant"]
 SigmaSampling = Literal["shifted_logit_normal", "stretched_logit_normal", "uniform"]
 
@@ -75,7 +76,7 @@ class OptimizerSettings(Settings):
 
     name: OptimizerName = Field(
         default="adamw",
-        description="adamw, or adamw8bit, which keeps its state in 8 bits (NVIDIA cards only).",
+        description="adamw, or adamw8bit, which keeps its state in 8 bits (NVIDIA cards only); the paged form moves that state to main memory when the card is full.",
     )
     lr: float = Field(
         default=2e-4,
@@ -190,6 +191,10 @@ class MemorySettings(Settings):
     quantization: Quantization = Field(
         default="none", description="Store the frozen model in fewer bits. Saves memory, costs some speed."
     )
+    offload: Offload = Field(
+        default="none",
+        description="blocks: keep the frozen model in main memory and bring one block at a time to the card (NVIDIA cards only). Needs little graphics memory and much more time.",
+    )
     text_encoder_8bit: bool = Field(
         default=False, description="Load the text encoder in 8 bits (NVIDIA cards only)."
     )
@@ -199,6 +204,10 @@ class MemorySettings(Settings):
     )
     vae_slicing: bool = Field(default=True, description="Encode and decode one clip at a time.")
     vae_tiling: bool = Field(default=True, description="Encode and decode large pictures in tiles.")
+    step_down: bool = Field(
+        default=True,
+        description="When the card runs out of memory, switch to the next setting that needs less and go on from the last step. Off: the run stops.",
+    )
 
 
 class CheckpointSettings(Settings):
@@ -228,7 +237,14 @@ class ValidationSettings(Settings):
         default=3.5,
         ge=1,
         le=20,
-        description="How strongly the prompt counts. 3.0 to 3.5 for standard models.",
+        description="How strongly the prompt counts. 3.0 to 3.5 for standard models, 1 for distilled ones.",
+    )
+    first_frame: bool = Field(
+        default=False,
+        description="Also make each sample from the first frame of a clip (image-to-video), beside the one from words alone.",
+    )
+    first_frame_guidance: float = Field(
+        default=4.5, ge=1, le=20, description="How strongly the prompt counts in image-to-video: 4 to 5."
     )
     width: int = Field(default=0, ge=0, le=4096, description="Width of sample videos; 0: as in training.")
     height: int = Field(default=0, ge=0, le=4096, description="Height of sample videos; 0: as in training.")
