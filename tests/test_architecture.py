@@ -50,9 +50,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 
 WORKER_SIDE = re.compile(
     r"""
-    models/(ltx_video|precision|lora|offload|streaming)\.py
+    models/(ltx_video|precision|lora|loading|quantized|offload|recompute|streaming)\.py
     | sampling/(?!__init__).+\.py
-    | training/(loop|objective|previews|flow|optimizers|checkpoint|validation|conditioning)\.py
+    | training/(loop|objective|previews|flow|optimizers|checkpoint|validation|conditioning|shortage)\.py
     | dataset/(encode|cache|batches)\.py
     """,
     re.VERBOSE,

@@ -46,7 +46,7 @@ def add_lora(transformer: Any, settings: LoraSettings, seed: int) -> list[nn.Par
     # bf16 has steps of 2^-8: late, small updates would be rounded away.
     parameters = lora_parameters(transformer)
     for parameter in parameters:
-        parameter.data = parameter.data.float()
+        parameter.data = parameter.data.to(transformer.proj_in.weight.device, torch.float32)
     return parameters
 
 

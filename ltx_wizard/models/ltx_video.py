@@ -29,6 +29,7 @@ from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
 
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.models.loading import load_frozen
 from ltx_wizard.models.precision import storage_dtype
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import ModelFiles
@@ -89,17 +90,15 @@ def load_text_encoder(
     """Raises NotReady if 8 bits are asked for without an NVIDIA card, BadInput for damaged weights."""
     dtype = storage_dtype(memory, device)
     tokenizer = AutoTokenizer.from_pretrained(str(files.tokenizer))
-    extra: dict[str, Any] = {}
+    # Straight to the card: main memory never holds the whole encoder.
+    extra: dict[str, Any] = {"device_map": {"": device.index or 0}} if device.type == "cuda" else {}
     if memory.text_encoder_8bit:
         if device.type != "cuda":
             raise NotReady(
                 problem="A text encoder in 8 bits needs an NVIDIA card.",
                 remedy="Switch 'Text encoder 8bit' off in the recipe.",
             )
-        extra = {
-            "quantization_config": BitsAndBytesConfig(load_in_8bit=True),
-            "device_map": {"": device.index or 0},
-        }
+        extra["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     with _damage_explained(spec, "text encoder"):
         model = T5EncoderModel.from_pretrained(
             str(files.text_encoder), dtype=dtype, use_safetensors=True, **extra
@@ -148,17 +147,10 @@ def load_vae(
 def load_transformer(
     spec: ModelSpec, files: ModelFiles, memory: MemorySettings, device: torch.device
 ) -> LTXVideoTransformer3DModel:
-    """The frozen base, on the device. Raises BadInput for damaged weights."""
+    """The frozen base, on the device, in the precision of the recipe. Raises BadInput for damaged weights."""
     dtype = storage_dtype(memory, device)
     with _damage_explained(spec, "transformer"):
-        if files.transformer.is_file():
-            model = LTXVideoTransformer3DModel.from_single_file(str(files.transformer), torch_dtype=dtype)
-        else:
-            model = LTXVideoTransformer3DModel.from_pretrained(
-                str(files.transformer), torch_dtype=dtype, use_safetensors=True
-            )
-    _freeze(model, device)
-    return model
+        return load_frozen(files.transformer, memory, device, dtype)
 
 
 def load_scheduler(files: ModelFiles) -> FlowMatchEulerDiscreteScheduler:

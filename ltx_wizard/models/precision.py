@@ -6,18 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
-from torch import nn
 
-from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.recipe import MemorySettings
 
 GIB = 1024**3
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-
-KEPT_IN_FULL = ("proj_in", "proj_out", "time_embed*", "caption_projection*", "*norm*", "*scale_shift_table*")
-"""Small and sensitive: never quantised. Source: the official trainer's exclusions.
-"""
 
 
 def training_device() -> torch.device:
@@ -38,25 +32,6 @@ def autocast(memory: MemorySettings, device: torch.device) -> AbstractContextMan
     if dtype is torch.float32:
         return nullcontext()
     return cast("AbstractContextManager[None]", torch.autocast(device.type, dtype))
-
-
-def quantize(transformer: nn.Module, memory: MemorySettings) -> None:
-    """Store the large frozen matrices in fewer bits, in place. Before a LoRA is added.
-
-    Raises NotReady where this computer lacks the library or the kind.
-    """
-    if memory.quantization == "none":
-        return
-    try:
-        from optimum import quanto
-    except ImportError as error:
-        raise NotReady(
-            problem="Quantisation needs the package optimum-quanto, which is not installed.",
-            remedy="Start LTX Wizard with launch.sh or launch.bat again, or choose quantization 'none'.",
-        ) from error
-    kinds = {"fp8-quanto": quanto.qfloat8, "int8-quanto": quanto.qint8, "int4-quanto": quanto.qint4}
-    quanto.quantize(transformer, weights=kinds[memory.quantization], exclude=list(KEPT_IN_FULL))
-    quanto.freeze(transformer)
 
 
 def peak_memory_gib(device: torch.device) -> float:

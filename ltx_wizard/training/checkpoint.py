@@ -113,7 +113,9 @@ def restore_optimizer(folder: JobFolder, step: int, optimizer: torch.optim.Optim
     state: dict[int, dict[str, Any]] = {}
     for name, value in [*tensors.items(), *read_state(folder, step).scalars.items()]:
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
+        # bitsandbytes counts steps in plain integers and takes nothing else.
+        whole = isinstance(value, float) and value.is_integer()
+        state.setdefault(int(index), {})[key] = int(value) if whole else value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 

@@ -47,25 +47,39 @@ def _adamw(settings: OptimizerSettings, parameters: Sequence[nn.Parameter]) -> t
 
 
 def _adamw8bit(settings: OptimizerSettings, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    return _bitsandbytes("AdamW8bit", settings, parameters)
+
+
+def _paged_adamw8bit(
+    settings: OptimizerSettings, parameters: Sequence[nn.Parameter]
+) -> torch.optim.Optimizer:
+    return _bitsandbytes("PagedAdamW8bit", settings, parameters)
+
+
+def _bitsandbytes(
+    kind: str, settings: OptimizerSettings, parameters: Sequence[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """One of that library's optimizers, which keep their state in 8 bits."""
     if not parameters[0].is_cuda:
         raise NotReady(
-            problem="The optimizer adamw8bit needs an NVIDIA card.",
+            problem=f"The optimizer {settings.name} needs an NVIDIA card.",
             remedy="Choose 'adamw' in the recipe: the same method in full precision.",
         )
     try:
-        from bitsandbytes.optim import AdamW8bit  # noqa: PLC0415 - not everywhere installed
+        from bitsandbytes import optim  # noqa: PLC0415 - not everywhere installed
     except ImportError as error:
         raise NotReady(
-            problem="The optimizer adamw8bit needs the package bitsandbytes, which is not installed.",
+            problem=f"The optimizer {settings.name} needs the package bitsandbytes, which is not installed.",
             remedy="Start LTX Wizard with launch.sh or launch.bat again, or choose 'adamw'.",
         ) from error
-    return AdamW8bit(
+    made: torch.optim.Optimizer = getattr(optim, kind)(
         list(parameters),
         lr=settings.lr,
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
     )
+    return made
 
 
 def _linear(progress: float, _cycles: int) -> float:
@@ -86,6 +100,7 @@ def _constant(_progress: float, _cycles: int) -> float:
 _OPTIMIZERS: dict[str, Callable[[OptimizerSettings, Sequence[nn.Parameter]], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "adamw8bit": _adamw8bit,
+    "paged-adamw8bit": _paged_adamw8bit,
 }
 _SCHEDULES: dict[str, Callable[[float, int], float]] = {
     "linear": _linear,

@@ -1,0 +1,139 @@
+"""Blocks of a frozen transformer that wait in main memory and come to the card one after the other.
+Worker-side.
+
+The weights only ever travel to the card: they are frozen, so nothing comes back. Two places on the card are
+enough, used in turn by neighbouring blocks: while one block is calculated, the next one arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+PLACES = 2
+_ALIGNMENT = 256
+"""Bytes. Any number format may be read from such an address."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One tensor of a block: of which module, under which name, and where its bytes lie."""
+
+    module: nn.Module
+    name: str
+    start: int
+    size: int
+    shape: torch.Size
+    dtype: torch.dtype
+
+
+class OffloadedBlocks:
+    """Puts every parameter and buffer of `blocks`, all of one layout, into main memory.
+
+    Block i uses place i modulo PLACES. Before a block is calculated, in either direction, a hook sees to it
+    that its weights are there, and sends for those of the block that is likely to follow. Tensors that are
+    added to a block later (a LoRA) stay where they are.
+    """
+
+    def __init__(self, blocks: nn.ModuleList, device: torch.device) -> None:
+        self._device = device
+        self._layouts = [_layout(block) for block in blocks]
+        size = max(fields[-1].start + fields[-1].size for fields in self._layouts)
+        self._waiting = [_packed(fields, size, device) for fields in self._layouts]
+        self._places = [torch.empty(size, dtype=torch.uint8, device=device) for _ in range(PLACES)]
+        self._content = [-1] * PLACES
+        self._last = -1
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._arrived: list[Any] = [None] * PLACES
+        for index, (block, fields) in enumerate(zip(blocks, self._layouts, strict=True)):
+            _point_to(fields, self._places[index % PLACES])
+            block.register_forward_pre_hook(self._before(index))
+
+    def host_bytes(self) -> int:
+        """Main memory that the waiting blocks take."""
+        return sum(waiting.numel() for waiting in self._waiting)
+
+    def _before(self, index: int) -> Any:  # noqa: ANN401 - torch's kind of hook
+        def hook(_module: nn.Module, _inputs: object) -> None:
+            self._need(index)
+
+        return hook
+
+    def _need(self, index: int) -> None:
+        done: Any = None
+        if self._copies is not None and index != self._last:
+            # Whatever used the other place was handed to the card before this point.
+            done = torch.cuda.current_stream(self._device).record_event()
+        self._fetch(index, done)
+        arrived = self._arrived[index % PLACES]
+        if arrived is not None:
+            torch.cuda.current_stream(self._device).wait_event(arrived)
+        if index != self._last:
+            following = index + 1 if index > self._last else index - 1
+            self._last = index
+            if 0 <= following < len(self._waiting):
+                self._fetch(following, done)
+
+    def _fetch(self, index: int, done: Any) -> None:  # noqa: ANN401 - a CUDA event or None
+        """Copy a block to its place unless it is there. done: when the place is free."""
+        place = index % PLACES
+        if self._content[place] == index:
+            return
+        self._content[place] = index
+        if self._copies is None:
+            self._places[place].copy_(self._waiting[index])
+            return
+        if done is None:
+            done = torch.cuda.current_stream(self._device).record_event()
+        with torch.cuda.stream(self._copies):
+            self._copies.wait_event(done)
+            self._places[place].copy_(self._waiting[index], non_blocking=True)
+            self._arrived[place] = self._copies.record_event()
+
+
+def _layout(block: nn.Module) -> list[_Field]:
+    fields: list[_Field] = []
+    start = 0
+    for module, name, value in _tensors(block):
+        size = value.numel() * value.element_size()
+        fields.append(_Field(module, name, start, size, value.shape, value.dtype))
+        start += -(-size // _ALIGNMENT) * _ALIGNMENT
+    return fields
+
+
+def _tensors(block: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    for module in block.modules():
+        for name, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            yield module, name, value.detach()
+
+
+def _packed(fields: list[_Field], size: int, device: torch.device) -> Tensor:
+    """The bytes of a block one after the other, in memory that the card can read by itself where there is
+    enough of it.
+    """
+    try:
+        packed = torch.empty(size, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    except RuntimeError:
+        packed = torch.empty(size, dtype=torch.uint8)
+    for field in fields:
+        value = getattr(field.module, field.name).detach().contiguous()
+        packed[field.start : field.start + field.size].copy_(value.view(-1).view(torch.uint8))
+        _replace(field, torch.empty(0, dtype=field.dtype))
+    return packed
+
+
+def _point_to(fields: list[_Field], place: Tensor) -> None:
+    for field in fields:
+        raw = place[field.start : field.start + field.size]
+        _replace(field, raw.view(field.dtype).view(field.shape))
+
+
+def _replace(field: _Field, value: Tensor) -> None:
+    if field.name in field.module._parameters:
+        field.module._parameters[field.name] = nn.Parameter(value, requires_grad=False)
+    else:
+        field.module._buffers[field.name] = value
