@@ -1,23 +1,57 @@
-"""Every base model that the app knows. Adding one is adding one entry here (and its pictures nowhere)."""
+"""Every base model that the app knows. Adding one is adding one entry here (and its pictures nowhere).
+
+Names of repositories and files are those of the hub's pages, of Lightricks' own trainer (LTX-Video-Trainer,
+model_loader.py) and of the LTX-Video README. Sizes are not guessed: the parameters of each part, counted on
+its real configuration, times the bytes of the format that the hub holds it in (2 for bf16, 4 for fp32).
+Where the hub's pages state a size, the product is that size (a test compares them). All variants share one
+text encoder, as Lightricks' trainer does, so that it is downloaded once.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from ltx_wizard.core.errors import NotFound
-from ltx_wizard.core.places import EMBEDDED_MODEL
+from ltx_wizard.core.errors import NotFound, WizardError
+from ltx_wizard.core.places import EMBEDDED_MODEL, typed_path
+from ltx_wizard.models.lookup import recognise_cached
+from ltx_wizard.models.recognise import Recognised, recognise
 from ltx_wizard.models.spec import Grid, ModelSpec, SamplingDefaults
 
 _LTX_FRAMES = Grid(first=1, step=8)
 _LTX_SIZES = Grid(first=32, step=32)
+
+PARAMETERS = {
+    "ltxv-2b": 1_923_385_472,
+    "ltxv-13b": 13_042_569_344,
+    "vae-0.9.0": 419_193_649,
+    "vae-0.9.1": 934_976_434,
+    "vae-0.9.5": 1_246_913_522,
+    "t5-xxl": 4_762_310_656,
+}
+"""Of each part's real configuration, counted on the meta device. 0.9.5's VAE is that of 0.9.6 to 0.9.8."""
+
+_BF16, _FP32 = 2, 4
+_MAIN = "Lightricks/LTX-Video"
+_HUB = "https://huggingface.co"
+_LICENCES = f"{_HUB}/{_MAIN}/blob/main"
+
+
+def _gib(bytes_per_value: int, *parts: str) -> float:
+    return bytes_per_value * sum(PARAMETERS[part] for part in parts) / 2**30
+
+
+_TEXT_PARTS = (f"text_encoder={_MAIN}:text_encoder", f"tokenizer={_MAIN}:tokenizer")
+_TEXT_GIB = ("text_encoder", _gib(_FP32, "t5-xxl"))  # the hub holds T5 in fp32: 19 GB
 
 EMBEDDED = ModelSpec(
     id="embedded",
     title="Practice model (comes with the app)",
     family="ltx-video",
     source=str(EMBEDDED_MODEL),
-    summary="A small LTX-Video model that draws moving shapes. No download, no GPU: for trying every step in minutes.",
+    summary="A small LTX-Video model that draws moving shapes. No download, no GPU: for trying every step in "
+    "minutes.",
     parameters_text="12 M",
     licence="Apache-2.0",
     trainable=True,
@@ -36,6 +70,7 @@ EMBEDDED = ModelSpec(
     temporal_compression=8,
     sampling=SamplingDefaults(steps=25, guidance=2.0),
     min_vram_gib=0.0,
+    architecture="ltxv-practice",
     local=True,
 )
 
@@ -43,7 +78,7 @@ LTXV_2B_096_DEV = ModelSpec(
     id="ltxv-2b-0.9.6-dev",
     title="LTX-Video 2B 0.9.6 dev",
     family="ltx-video",
-    source="Lightricks/LTX-Video",
+    source=_MAIN,
     summary="Fast to train, for consumer cards and quick experiments.",
     parameters_text="1.9 B",
     licence="LTX-Video Open Weights License",
@@ -63,11 +98,17 @@ LTXV_2B_096_DEV = ModelSpec(
     temporal_compression=8,
     sampling=SamplingDefaults(steps=40, guidance=3.5),
     min_vram_gib=16.0,
+    architecture="ltxv-2b",
+    licence_url=f"{_LICENCES}/ltxv-2b-0.9.6-dev-04-25.license.txt",
+    part_gib=(
+        ("transformer", _gib(_BF16, "ltxv-2b", "vae-0.9.5")),  # the file holds its VAE as well
+        ("vae", _gib(_BF16, "vae-0.9.5")),
+        _TEXT_GIB,
+    ),
     files=(
-        "transformer=Lightricks/LTX-Video:ltxv-2b-0.9.6-dev-04-25.safetensors",
+        f"transformer={_MAIN}:ltxv-2b-0.9.6-dev-04-25.safetensors",
         "vae=Lightricks/LTX-Video-0.9.5:vae",
-        "text_encoder=Lightricks/LTX-Video:text_encoder",
-        "tokenizer=Lightricks/LTX-Video:tokenizer",
+        *_TEXT_PARTS,
         "scheduler=Lightricks/LTX-Video-0.9.7-dev:scheduler",
     ),
 )
@@ -80,6 +121,69 @@ LTXV_13B_097_DEV = replace(
     summary="The quality model, for cards with 24 GB or more.",
     parameters_text="13 B",
     min_vram_gib=24.0,
+    architecture="ltxv-13b",
+    licence_url=f"{_LICENCES}/LTX-Video-Open-Weights-License-0.X.txt",
+    part_gib=(("transformer", _gib(_BF16, "ltxv-13b")), ("vae", _gib(_BF16, "vae-0.9.5")), _TEXT_GIB),
+    files=_TEXT_PARTS,
+)
+
+_098_DIFFUSERS = "Lightricks/LTX-Video-0.9.8-13B-distilled"
+
+LTXV_13B_098_DEV = replace(
+    LTXV_13B_097_DEV,
+    id="ltxv-13b-0.9.8-dev",
+    title="LTX-Video 13B 0.9.8 dev",
+    source=_098_DIFFUSERS,
+    summary="The newest 13B. A LoRA for it works best on 0.9.8, also on its distilled form.",
+    part_gib=(
+        ("transformer", _gib(_BF16, "ltxv-13b", "vae-0.9.5")),
+        ("vae", _gib(_BF16, "vae-0.9.5")),
+        _TEXT_GIB,
+    ),
+    files=(
+        f"transformer={_MAIN}:ltxv-13b-0.9.8-dev.safetensors",
+        f"vae={_098_DIFFUSERS}:vae",
+        *_TEXT_PARTS,
+        f"scheduler={_098_DIFFUSERS}:scheduler",
+    ),
+)
+
+LTXV_2B_095 = replace(
+    LTXV_2B_096_DEV,
+    id="ltxv-2b-0.9.5",
+    title="LTX-Video 2B 0.9.5",
+    source="Lightricks/LTX-Video-0.9.5",
+    summary="The version before 0.9.6, for a LoRA that has to run on it.",
+    standing="older",
+    licence="LTX-Video 2B 0.9.5 Open RAIL-M License",
+    licence_url=f"{_LICENCES}/ltx-video-2b-v0.9.5.license.txt",
+    part_gib=(("transformer", _gib(_BF16, "ltxv-2b")), ("vae", _gib(_BF16, "vae-0.9.5")), _TEXT_GIB),
+    files=_TEXT_PARTS,
+)
+
+LTXV_2B_091 = replace(
+    LTXV_2B_095,
+    id="ltxv-2b-0.9.1",
+    title="LTX-Video 2B 0.9.1",
+    source="Lightricks/LTX-Video-0.9.1",
+    summary="Only for a LoRA that has to run on 0.9.1: other video encoder, other time coordinates.",
+    licence="LTX-Video 2B 0.9.1 RAIL-M License",
+    licence_url=f"{_LICENCES}/ltx-video-2b-v0.9.1.license.txt",
+    coordinates="plain",
+    max_caption_tokens=128,
+    sampling=SamplingDefaults(steps=50, guidance=3.0),
+    part_gib=(("transformer", _gib(_BF16, "ltxv-2b")), ("vae", _gib(_BF16, "vae-0.9.1")), _TEXT_GIB),
+)
+
+LTXV_2B_090 = replace(
+    LTXV_2B_091,
+    id="ltxv-2b-0.9.0",
+    title="LTX-Video 2B 0.9.0",
+    source=_MAIN,
+    summary="The first version. Only for a LoRA that has to run on 0.9.0.",
+    licence="LTX-Video 2B 0.9 RAIL-M License",
+    licence_url=f"{_LICENCES}/ltx-video-2b-v0.9.license.txt",
+    part_gib=(("transformer", _gib(_FP32, "ltxv-2b")), ("vae", _gib(_FP32, "vae-0.9.0")), _TEXT_GIB),
     files=(),
 )
 
@@ -88,59 +192,149 @@ _NOT_TRAINABLE = (
     "Train on the dev model; the LoRA then works on the distilled one too."
 )
 
+
+def _distilled(dev: ModelSpec, version: str, source: str, files: tuple[str, ...]) -> ModelSpec:
+    size = "2B" if dev.architecture == "ltxv-2b" else "13B"
+    return replace(
+        dev,
+        id=f"{dev.architecture}-{version}-distilled",
+        title=f"LTX-Video {size} {version} distilled",
+        source=source,
+        summary="Sample videos in 8 steps, with a LoRA that was trained on the dev model.",
+        standing="distilled",
+        trainable=False,
+        why_not_trainable=_NOT_TRAINABLE,
+        sampling=SamplingDefaults(steps=8, guidance=1.0),
+        files=files,
+    )
+
+
 CATALOG: tuple[ModelSpec, ...] = (
     EMBEDDED,
     LTXV_2B_096_DEV,
     LTXV_13B_097_DEV,
-    replace(
+    LTXV_13B_098_DEV,
+    LTXV_2B_095,
+    LTXV_2B_091,
+    LTXV_2B_090,
+    _distilled(
         LTXV_2B_096_DEV,
-        id="ltxv-2b-0.9.6-distilled",
-        title="LTX-Video 2B 0.9.6 distilled",
-        summary="For fast sampling only.",
-        trainable=False,
-        why_not_trainable=_NOT_TRAINABLE,
-        sampling=SamplingDefaults(steps=8, guidance=1.0),
-        files=(
-            "transformer=Lightricks/LTX-Video:ltxv-2b-0.9.6-distilled-04-25.safetensors",
-            *LTXV_2B_096_DEV.files[1:],
-        ),
+        "0.9.6",
+        _MAIN,
+        (f"transformer={_MAIN}:ltxv-2b-0.9.6-distilled-04-25.safetensors", *LTXV_2B_096_DEV.files[1:]),
     ),
-    replace(
-        LTXV_13B_097_DEV,
-        id="ltxv-13b-0.9.7-distilled",
-        title="LTX-Video 13B 0.9.7 distilled",
-        source="Lightricks/LTX-Video-0.9.7-distilled",
-        summary="For fast sampling only.",
-        trainable=False,
-        why_not_trainable=_NOT_TRAINABLE,
-        sampling=SamplingDefaults(steps=8, guidance=1.0),
+    _distilled(
+        LTXV_2B_096_DEV,
+        "0.9.8",
+        _MAIN,
+        (f"transformer={_MAIN}:ltxv-2b-0.9.8-distilled.safetensors", *LTXV_13B_098_DEV.files[1:]),
     ),
+    _distilled(LTXV_13B_097_DEV, "0.9.7", "Lightricks/LTX-Video-0.9.7-distilled", _TEXT_PARTS),
+    _distilled(LTXV_13B_097_DEV, "0.9.8", _098_DIFFUSERS, _TEXT_PARTS),
 )
+"""The practice model first, then by what to choose first."""
 
 
 def find_model(model: str) -> ModelSpec:
-    """The spec behind a catalog id, or behind a folder in diffusers layout.
+    """The spec behind a catalog id, a folder or .safetensors file on this computer, or a hub repository.
 
-    Raises NotFound with the known ids.
+    Reads headers and configurations only, and asks no server: of a repository that is not in the catalog
+    it needs the configuration in the hub's cache. Raises NotFound, BadInput, NoPermission.
     """
     for spec in CATALOG:
         if spec.id == model:
             return spec
-    folder = Path(model).expanduser()
-    if model and (folder / "model_index.json").is_file():
-        return replace(
-            LTXV_2B_096_DEV,
-            id=str(folder),
-            title=folder.name,
-            source=str(folder),
-            summary="A model from a folder on this computer.",
-            parameters_text="",
-            coordinates="plain",
-            local=True,
-            files=(),
-        )
+    path = _local_path(model)
+    if path is not None:
+        return _spec_of_path(path, recognise(path))
+    if is_repository(model):
+        return _spec_of_repository(model)
     known = ", ".join(spec.id for spec in CATALOG)
     raise NotFound(
         problem=f"There is no model called '{model}'.",
-        remedy=f"Choose one of {known}, or the folder of a model in diffusers layout.",
+        remedy=f"Choose one of {known}, a model's folder or .safetensors file, or a hub repository.",
+    )
+
+
+def models_for_lora(model: ModelSpec) -> tuple[ModelSpec, ...]:
+    """The models of the catalog on which a LoRA trained on `model` works: those of its architecture."""
+    return tuple(spec for spec in CATALOG if spec.architecture == model.architecture)
+
+
+def is_repository(text: str) -> bool:
+    """Whether it reads like 'owner/name' on the hub."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
+
+
+def _local_path(model: str) -> Path | None:
+    """The path that is meant, if it is one: it exists, or it can be nothing else than a path."""
+    if not model.strip():
+        return None
+    try:
+        path = typed_path(model)
+    except WizardError:
+        return None
+    looks_like_path = Path(model).is_absolute() or model.startswith(("~", ".")) or "\\" in model
+    return path if looks_like_path or path.exists() or path.suffix == ".safetensors" else None
+
+
+def _spec_of_path(path: Path, found: Recognised) -> ModelSpec:
+    base = _base(found)
+    changes = {"id": str(path), "title": path.stem if path.is_file() else path.name, "variant": found.variant}
+    summary = f"Your own model: {found.title}."
+    if found.layout == "pipeline-folder":
+        return replace(base, **changes, summary=summary, source=str(path), local=True, part_gib=(), files=())
+    companions = [f"{role}={repository}:{inside}" for role, repository, inside in _companions(base)]
+    return replace(
+        base,
+        **changes,
+        summary=summary,
+        files=(f"transformer=file:{path}", *companions),
+        part_gib=tuple(part for part in base.part_gib if part[0] != "transformer"),
+    )
+
+
+def _companions(base: ModelSpec) -> list[tuple[str, str, str]]:
+    """(role, repository, path) of what a transformer alone lacks, from its variant's own repositories."""
+    return [(role, *base.address(role)) for role in ("vae", "text_encoder", "tokenizer", "scheduler")]
+
+
+def _spec_of_repository(repository: str) -> ModelSpec:
+    if repository == _MAIN:
+        return LTXV_2B_090  # the version that lies there in diffusers layout
+    for spec in CATALOG:
+        if spec.source == repository and spec.address("transformer") == (repository, "transformer"):
+            return spec
+    found = recognise_cached(repository)
+    if found is None:
+        raise NotFound(
+            problem=f"{repository} has not been looked up on the hub yet.",
+            remedy="Press 'Recognise' below the models in step 1, or run: ltx-wizard models " + repository,
+        )
+    return replace(
+        _base(found),
+        id=repository,
+        title=repository,
+        summary=f"A model from the hub: {found.title}.",
+        source=repository,
+        variant=found.variant,
+        local=False,
+        files=(),
+    )
+
+
+def _base(found: Recognised) -> ModelSpec:
+    """What is known of a model of this kind; of an LTX-Video model of another size: what all have in common."""
+    for spec in CATALOG:
+        if spec.id == found.variant:
+            return spec
+    return replace(
+        LTXV_2B_096_DEV,
+        parameters_text="",
+        licence="unknown",
+        licence_url="",
+        architecture=f"ltxv-{found.layers}x{found.width}",
+        coordinates=found.coordinates,
+        max_caption_tokens=256 if found.coordinates == "causal" else 128,
+        part_gib=(),
     )

@@ -41,6 +41,11 @@ class ModelSpec:
     """One variant of a base model.
 
     source: a hub repository id, or a folder in diffusers layout when local.
+    architecture: models of one architecture take each other's LoRAs.
+    variant: the catalog id that a model of the user's own was recognised as; '' for the catalog's entries.
+    standing: 'current' is what to choose; 'older' is kept for those who need that version; 'distilled'
+    models draw with few steps and are not trained.
+    part_gib: what each part weighs on the hub, in GiB; see catalog.py for how it is known.
     fps: the frame rate at which clips are trained and sampled. fps_range: what the check accepts in a
     dataset. coordinates: 'causal' or 'plain', the time coordinates that the model's sampling pipeline uses
     (plain: diffusers LTXPipeline; causal: LTXConditionPipeline). size_grid: width and height.
@@ -69,7 +74,25 @@ class ModelSpec:
     temporal_compression: int
     sampling: SamplingDefaults
     min_vram_gib: float
-    download_gib: float = 0.0
+    architecture: str = ""
+    variant: str = ""
+    standing: Literal["current", "older", "distilled"] = "current"
+    licence_url: str = ""
+    part_gib: tuple[tuple[str, float], ...] = ()
     local: bool = False
     files: tuple[str, ...] = field(default_factory=tuple)
-    """Single-file checkpoint and companions, as 'role=repo:path'; empty: a folder in diffusers layout."""
+    """Parts that do not lie in `source` as usual: 'role=repo:path' on the hub, 'role=file:/path' here."""
+
+    @property
+    def download_gib(self) -> float:
+        """All parts that come from the hub, in GiB; 0 for a model that is on this computer."""
+        return sum(gib for _, gib in self.part_gib)
+
+    def address(self, role: str) -> tuple[str, str]:
+        """(repository, path inside it) of a part on the hub; ('file', path) for one on this computer."""
+        for entry in self.files:
+            name, _, address = entry.partition("=")
+            if name == role:
+                repository, _, inside = address.partition(":")
+                return repository, inside
+        return ("file", f"{self.source}/{role}") if self.local else (self.source, role)
