@@ -137,7 +137,7 @@ def _event_text(event: Event) -> str:
     if isinstance(event, CheckpointSaved):
         return f"  step {event.step}: checkpoint saved"
     if isinstance(event, SettingChanged):
-        return f"  {event.setting} is now {event.value}: {event.reason}"
+        return f"  {event.text}"
     if isinstance(event, Warned):
         return f"  Note: {event.message}"
     return ""

@@ -34,13 +34,18 @@ class Started(_Event):
 
 
 class Progress(_Event):
-    """How far the present stage is: done of total, e.g. clips cut or sampling steps."""
+    """How far the present stage is: done of total, e.g. clips cut or sampling steps.
+
+    unit: what is counted where that matters to read it. per_second: how many of them lately, 0 if unknown.
+    """
 
     kind: Literal["progress"] = "progress"
     stage: str
     done: int
     total: int
     message: str = ""
+    unit: Literal["", "bytes"] = ""
+    per_second: float = 0.0
 
 
 class StepDone(_Event):
@@ -90,6 +95,16 @@ class SettingChanged(_Event):
     setting: str
     value: str
     reason: str
+
+    @property
+    def text(self) -> str:
+        """'Gradient checkpointing is now on. ...', as screen and command line say it."""
+        return f"{setting_words(self.setting)} is now {self.value}. {self.reason}"
+
+
+def setting_words(key: str) -> str:
+    """'memory.vae_tiling' as the screen names it: 'Vae tiling'."""
+    return key.rpartition(".")[2].replace("_", " ").capitalize()
 
 
 class Warned(_Event):

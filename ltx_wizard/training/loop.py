@@ -2,6 +2,9 @@
 
 Everything random follows from the recipe's seed and the step, never from what ran before: a run that was
 stopped or killed and resumed ends, on the CPU, with the very weights of one that was not.
+
+A card that runs out of memory ends an attempt, not the run: what was learnt is saved, everything is let go
+of, one memory setting steps down, and the next attempt goes on from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +20,14 @@ from pydantic import JsonValue
 from torch import nn
 
 from ltx_wizard.core.errors import JobFailed
-from ltx_wizard.core.events import CheckpointSaved, Started, StepDone, Validated, Warned
+from ltx_wizard.core.events import (
+    CheckpointSaved,
+    SettingChanged,
+    Started,
+    StepDone,
+    Validated,
+    Warned,
+)
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.report import Cancelled, Report, progress
@@ -36,7 +46,8 @@ from ltx_wizard.dataset.encode import (
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.lora import add_lora, lora_weights, set_lora_weights
 from ltx_wizard.models.ltx_video import TextEmbedding, load_transformer
-from ltx_wizard.models.precision import peak_memory_gib, quantize, training_device
+from ltx_wizard.models.precision import peak_memory_gib, training_device
+from ltx_wizard.models.recompute import enable_recompute
 from ltx_wizard.models.weights import find_files, shift_range
 from ltx_wizard.training.checkpoint import (
     LORA_FILE,
@@ -46,9 +57,11 @@ from ltx_wizard.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from ltx_wizard.training.ladder import Stage, does_not_fit, next_rung, stepped_down
 from ltx_wizard.training.objective import Objective, stable_seed
 from ltx_wizard.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
 from ltx_wizard.training.previews import Previews
+from ltx_wizard.training.shortage import CardFull, during, let_go
 from ltx_wizard.training.validation import validation_examples, validation_loss
 
 _PAUSE_POLL_S = 0.3
@@ -65,28 +78,74 @@ class Prepared:
 def run_train(project: Project, folder: JobFolder, job: TrainJob, report: Report) -> dict[str, JsonValue]:
     """Train, or go on from the newest checkpoint. Raises Cancelled after saving, or WizardError."""
     began = time.monotonic()
-    recipe = job.recipe
-    spec = find_model(recipe.model)
-    encoders = Encoders(spec, find_files(spec), recipe.memory, training_device())
     if job.dataset_fingerprint != fingerprint(project):
         report.emit(
             Warned(message="The dataset has changed since this run began; it goes on with the new one.")
         )
-    prepared = prepare(project, recipe, encoders, report)
-    progress(report, "Loading the model", 0, 1)
-    transformer = load_transformer(spec, encoders.files, recipe.memory, encoders.device)
-    quantize(transformer, recipe.memory)
-    objective = Objective(
-        spec, shift_range(encoders.files), recipe.noise, recipe.memory, encoders.device, prepared.texts[""]
-    )
-    previews = Previews(project, recipe, encoders, transformer, prepared.texts, prepared.examples)
-    training = Training(folder, recipe, transformer, objective, prepared.examples, previews, report)
-    last = training.run()
+    attempts = _Attempts(project, folder, report)
+    last = None
+    while last is None:
+        memory = stepped_down(job.recipe.memory, folder.status().changes)
+        recipe = job.recipe.model_copy(update={"memory": memory})
+        stage: Stage | None = None
+        try:
+            last = attempts.train(recipe)
+        except CardFull as full:
+            stage = full.stage
+        if stage is not None:  # outside the except block, where nothing keeps the failed attempt alive
+            let_go()
+            _step_down(recipe, stage, report)
     return {
         "lora": f"checkpoints/{folder.checkpoint_folder(last).name}/{LORA_FILE}",
         "steps": last,
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _step_down(recipe: Recipe, stage: Stage, report: Report) -> None:
+    """Tell the next rung: the event is what the next attempt, and every later start, reads it from.
+
+    Raises OutOfGpuMemory where none is left or the recipe forbids it.
+    """
+    rung = next_rung(recipe.memory, stage) if recipe.memory.step_down else None
+    if rung is None:
+        raise does_not_fit(recipe, stage)
+    report.emit(SettingChanged(setting=rung.setting, value=rung.value, reason=rung.reason))
+
+
+class _Attempts:
+    """Builds everything and trains, as often as it takes. Only the encoded dataset stays from one to the
+    next: it lies in main memory.
+    """
+
+    def __init__(self, project: Project, folder: JobFolder, report: Report) -> None:
+        self._project, self._folder, self._report = project, folder, report
+        self._prepared: Prepared | None = None
+
+    def train(self, recipe: Recipe) -> int:
+        """The last step. Raises CardFull after saving, Cancelled or WizardError."""
+        spec = find_model(recipe.model)
+        encoders = Encoders(spec, find_files(spec), recipe.memory, training_device())
+        if self._prepared is None:
+            self._prepared = prepare(self._project, recipe, encoders, self._report)
+        prepared = self._prepared
+        progress(self._report, "Loading the model", 0, 1)
+        with during("load"):
+            transformer = load_transformer(spec, encoders.files, recipe.memory, encoders.device)
+        objective = Objective(
+            spec,
+            shift_range(encoders.files),
+            recipe.noise,
+            recipe.memory,
+            encoders.device,
+            prepared.texts[""],
+        )
+        previews = Previews(self._project, recipe, encoders, transformer, prepared.texts, prepared.examples)
+        with during("train"):
+            training = Training(
+                self._folder, recipe, transformer, objective, prepared.examples, previews, self._report
+            )
+            return training.run()
 
 
 def prepare(project: Project, recipe: Recipe, encoders: Encoders, report: Report) -> Prepared:
@@ -98,8 +157,10 @@ def prepare(project: Project, recipe: Recipe, encoders: Encoders, report: Report
     captions = captions_of(clips, settings)
     prompts = Previews.prompts_of(recipe, settings)
     wanted = [*captions.values(), *prompts, recipe.validation.negative_prompt, ""]
-    texts = encode_texts(project, wanted, encoders, report)
-    latents = encode_clips(project, clips, plan, encoders, report)
+    with during("text"):
+        texts = encode_texts(project, wanted, encoders, report)
+    with during("clips"):
+        latents = encode_clips(project, clips, plan, encoders, report)
     fitting = [clip for clip in clips if clip.id in latents]
     held_out = choose_held_out(fitting, recipe.data.held_out_share, recipe.seed)
     return Prepared(build_examples(fitting, captions, texts, latents, plan, held_out), texts)
@@ -122,15 +183,17 @@ class Training:
         self._transformer, self._objective, self._previews = transformer, objective, previews
         self._parameters = add_lora(transformer, recipe.lora, recipe.seed)
         if recipe.memory.gradient_checkpointing:
-            transformer.enable_gradient_checkpointing()
+            enable_recompute(transformer, dropout=recipe.lora.dropout > 0)
         self._optimizer = build_optimizer(recipe.optimizer, self._parameters)
         self._batches = Batches(examples, recipe.data, stable_seed(recipe.seed, "batches"))
         self._validated = validation_examples(examples)
         self._before = folder.status()
         self._saved = 0
+        self._whole: int | None = None
+        """The step that the weights are of; None while they change."""
 
     def run(self) -> int:
-        """The last step. Raises Cancelled after saving."""
+        """The last step. Raises Cancelled or CardFull after saving."""
         step = self._restore()
         try:
             self._look(step)
@@ -139,16 +202,23 @@ class Training:
                 if self._report.stop_requested():
                     raise Cancelled
                 step += 1
-                self._train_step(step)
+                with during("train"):
+                    self._train_step(step)
                 last = step == self._recipe.steps
                 if last or step % self._recipe.checkpoints.every == 0:
                     self._save(step)
                 self._look(step)
-        except Cancelled:
-            if step > self._saved:
-                self._save(step)
+        except (Cancelled, CardFull):
+            self._keep_what_was_learnt()
             raise
         return step
+
+    def _keep_what_was_learnt(self) -> None:
+        """Save the last complete step. An update that broke off leaves weights of no step: the newest
+        checkpoint counts then.
+        """
+        if self._whole is not None and self._whole > self._saved:
+            self._save(self._whole)
 
     def _restore(self) -> int:
         """Go back to the newest good checkpoint; 0 for a new run."""
@@ -162,7 +232,7 @@ class Training:
             self._before = self._folder.status()
         if step and not any(item.step == step for item in self._before.checkpoints):
             self._tell_saved(step)
-        self._saved = step
+        self._saved = self._whole = step
         return step
 
     def _train_step(self, step: int) -> None:
@@ -179,7 +249,9 @@ class Training:
                 remedy="Lower the learning rate in the recipe and train again. "
                 "The checkpoints before this are good.",
             )
+        self._whole = None
         self._optimizer.step()
+        self._whole = step
         self._optimizer.zero_grad(set_to_none=True)
         self._report.emit(
             StepDone(
@@ -212,13 +284,15 @@ class Training:
         validation = self._recipe.validation
         ends = step in (0, self._recipe.steps)
         if (ends or step % validation.loss_every == 0) and not _has_validation(self._before, step):
-            loss = validation_loss(
-                self._transformer, self._objective, self._validated, self._recipe.seed, self._report
-            )
+            with during("validation"):
+                loss = validation_loss(
+                    self._transformer, self._objective, self._validated, self._recipe.seed, self._report
+                )
             self._report.emit(Validated(step=step, loss=loss))
         if ends or step % validation.every == 0:
             made = {item.prompt_index for item in self._before.samples if item.step == step}
-            self._previews.make(step, self._folder, made, self._report)
+            with during("samples"):
+                self._previews.make(step, self._folder, made, self._report)
 
     def _save(self, step: int) -> None:
         recipe = self._recipe

@@ -153,3 +153,8 @@ def test_readers_at_different_places_see_the_same(file: Path) -> None:
         write(file, event)
         seen += early.read_new()
     assert tuple(seen) == tuple(read_events(file)) == ONE_OF_EACH
+
+
+def test_a_changed_setting_is_told_as_the_screen_names_it() -> None:
+    event = SettingChanged(setting="memory.gradient_checkpointing", value="on", reason="The card was full.")
+    assert event.text == "Gradient checkpointing is now on. The card was full."

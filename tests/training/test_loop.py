@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from diffusers import LTXVideoTransformer3DModel
 
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.events import SampleReady, StepDone, Validated, read_events
 from ltx_wizard.core.project import Project, ProjectSettings
-from ltx_wizard.core.recipe import Recipe, with_settings
+from ltx_wizard.core.recipe import MemorySettings, Recipe, with_settings
 from ltx_wizard.core.run import Job, JobFolder, JobState, TrainJob
 from ltx_wizard.dataset.dataset import add_clips, fingerprint
+from ltx_wizard.training import loop
 from ltx_wizard.training.checkpoint import read_lora, read_state
+from ltx_wizard.training.ladder import STAGE_WORDS, Stage
+from ltx_wizard.training.objective import Objective
 from ltx_wizard.worker import main
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 60, 220), "green": (30, 170, 50)}
@@ -230,6 +237,229 @@ def test_a_full_disk_while_saving_keeps_older_checkpoints(
     assert folder.saved_steps() == [2]
     assert read_state(folder, 2).step == 2
     assert [path.name for path in folder.checkpoints_folder.iterdir()] == ["step-000002"]
+
+
+def test_a_full_card_costs_a_setting_and_no_step(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card fills in the fourth step: its gradients are lost, the three steps before are not."""
+    _encode(dataset)
+    roomy = _recipe(6, **{"memory.gradient_checkpointing": False, "checkpoints.every": 5})
+    from_the_start = _recipe(6, **{"memory.gradient_checkpointing": True, "checkpoints.every": 5})
+    straight, full = _run(dataset, from_the_start), _run(dataset, roomy)
+    assert main([str(straight.folder)]) == 0
+    transformers = _transformers(monkeypatch)
+    _full_in_step(monkeypatch, 4)
+    assert main([str(full.folder)]) == 0
+    status = full.status()
+    assert [(item.setting, item.value) for item in status.changes] == [
+        ("memory.gradient_checkpointing", "on")
+    ]
+    assert "while training" in status.changes[0].reason
+    told = [event.step for event in read_events(full.events_file) if isinstance(event, StepDone)]
+    assert told == [1, 2, 3, 4, 5, 6], "no step is trained twice"
+    assert [item.step for item in status.checkpoints] == [3, 5, 6]
+    assert [item.step for item in status.validations] == [0, 4, 6]
+    assert transformers.checkpointing == [False, True]
+    assert transformers.alive_at_load == [0, 0], "the first model must be gone before the second comes"
+    assert _same(read_lora(straight, 6), read_lora(full, 6))
+
+
+def test_an_update_that_broke_off_is_not_saved(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the weights are of the next step then: the newest checkpoint counts."""
+    _encode(dataset)
+    straight, full = _run(dataset, _recipe(5)), _run(dataset, _recipe(5))
+    assert main([str(straight.folder)]) == 0
+    real, calls = torch.optim.AdamW.step, list[int]()
+
+    def step(self: torch.optim.AdamW, closure: Any = None) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].add_(1.0)
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return real(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    # An fp8 base would train another LoRA; which form the base has is no matter here.
+    monkeypatch.setattr("ltx_wizard.training.loop.load_transformer", _unquantised_loader())
+    assert main([str(full.folder)]) == 0
+    told = [event.step for event in read_events(full.events_file) if isinstance(event, StepDone)]
+    assert told == [1, 2, 3, 3, 4, 5], "step 2 is the newest checkpoint"
+    assert [item.step for item in full.status().losses] == [1, 2, 3, 4, 5]
+    assert [item.step for item in full.status().checkpoints] == [2, 4, 5]
+    assert _same(read_lora(straight, 5), read_lora(full, 5))
+
+
+@pytest.mark.parametrize("stage", ["text", "clips", "load", "validation", "samples"])
+def test_every_stage_steps_down_by_its_own_setting(
+    dataset: Project, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    target, setting = {
+        "text": ("ltx_wizard.dataset.encode.load_text_encoder", "memory.text_encoder_8bit"),
+        "clips": ("ltx_wizard.dataset.encode.load_vae", "memory.vae_tiling"),
+        "load": ("ltx_wizard.training.loop.load_transformer", "memory.quantization"),
+        "validation": ("ltx_wizard.training.loop.validation_loss", "memory.quantization"),
+        "samples": ("ltx_wizard.training.previews.load_vae", "memory.vae_tiling"),
+    }[stage]
+    # This computer has no card: what a setting does to the model is tested with the models.
+    monkeypatch.setattr("ltx_wizard.training.loop.load_transformer", _unquantised_loader())
+    _encoders_as_ever(monkeypatch)
+    _full_at_call(monkeypatch, target, RuntimeError("CUDA error: out of memory"))
+    recipe = _recipe(
+        2,
+        **{
+            "memory.vae_tiling": False,
+            "validation.prompts": ("A red square.",),
+            "validation.sampling_steps": 2,
+        },
+    )
+    folder = _run(dataset, recipe)
+    assert main([str(folder.folder)]) == 0
+    status = folder.status()
+    assert [item.setting for item in status.changes] == [setting]
+    assert STAGE_WORDS[stage] in status.changes[0].reason
+    assert [item.step for item in status.losses] == [1, 2]
+    assert [item.step for item in status.samples] == [0, 2]
+    assert folder.read_job().settings == TrainJob(recipe=recipe, dataset_fingerprint=fingerprint(dataset))
+
+
+def test_a_resumed_run_keeps_its_rung(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _run(dataset, _recipe(6, **{"memory.gradient_checkpointing": False}))
+    transformers = _transformers(monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        _full_in_step(patch, 2)
+        _stop_after(folder, 3)
+    assert folder.status().state is JobState.STOPPED
+    folder.stop_file.unlink()
+    assert main([str(folder.folder)]) == 0
+    assert folder.status().state is JobState.FINISHED
+    assert transformers.checkpointing == [False, True, True]
+    assert len(folder.status().changes) == 1
+
+
+def test_a_run_that_may_not_step_down_fails_with_the_setting_that_helps(
+    dataset: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"memory.gradient_checkpointing": False, "memory.step_down": False}
+    folder = _run(dataset, _recipe(6, **changes))
+    _full_in_step(monkeypatch, 4)
+    assert main([str(folder.folder)]) == 1
+    status = folder.status()
+    assert status.state is JobState.FAILED
+    assert "ran out of memory" in status.problem
+    assert "Gradient checkpointing" in status.remedy
+    assert status.changes == ()
+    assert folder.saved_steps()[-1] == 3, "what was learnt is kept"
+
+
+def test_a_run_at_the_foot_of_the_ladder_fails_with_what_else_helps(
+    dataset: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ltx_wizard.training.loop.load_transformer", _unquantised_loader())
+    folder = _run(dataset, _recipe(4))
+    _always_full(monkeypatch)
+    assert main([str(folder.folder)]) == 1
+    status = folder.status()
+    assert [item.value for item in status.changes] == ["fp8-quanto", "nf4-bnb", "blocks"]
+    assert "batch size to 1" in status.remedy
+
+
+def test_another_error_is_no_full_card(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _run(dataset, _recipe(2))
+    _full_at_call(monkeypatch, "ltx_wizard.training.loop.validation_loss", RuntimeError("a bug"))
+    assert main([str(folder.folder)]) == 1
+    assert folder.status().changes == ()
+    assert "a bug" in folder.status().problem
+
+
+def _encode(project: Project) -> None:
+    """Fill the cache, so that the runs that a test compares begin alike."""
+    main([str(_run(project, _recipe(1)).folder)])
+
+
+class _Loaded:
+    """The transformers that a run loaded: whether each checkpoints, how many others lived when it came."""
+
+    def __init__(self) -> None:
+        self.references: list[weakref.ref[Any]] = []
+        self.checkpointing: list[bool] = []
+        self.alive_at_load: list[int] = []
+
+
+def _transformers(monkeypatch: pytest.MonkeyPatch) -> _Loaded:
+    """Watch what is loaded without keeping it alive."""
+    loaded, real = _Loaded(), loop.load_transformer
+    enable = LTXVideoTransformer3DModel.enable_gradient_checkpointing
+
+    def load(*arguments: Any) -> Any:
+        loaded.alive_at_load.append(sum(reference() is not None for reference in loaded.references))
+        transformer = real(*arguments)
+        loaded.references.append(weakref.ref(transformer))
+        loaded.checkpointing.append(False)
+        return transformer
+
+    def watched(self: LTXVideoTransformer3DModel, *how: Any) -> None:
+        loaded.checkpointing[-1] = True
+        enable(self, *how)
+
+    monkeypatch.setattr(loop, "load_transformer", load)
+    monkeypatch.setattr(LTXVideoTransformer3DModel, "enable_gradient_checkpointing", watched)
+    return loaded
+
+
+def _full_in_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """The card fills once, in the second micro-batch of this step."""
+    real, told = Objective.loss, list[int]()
+
+    def loss(self: Objective, *arguments: Any) -> Any:
+        told.append(1)
+        if len(told) == 2 * step:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Objective, "loss", loss)
+
+
+def _always_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(self: Objective, *arguments: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Objective, "loss", loss)
+
+
+def _full_at_call(monkeypatch: pytest.MonkeyPatch, target: str, error: Exception) -> None:
+    """The first call of this function raises."""
+    module, _, name = target.rpartition(".")
+    real, told = getattr(importlib.import_module(module), name), list[int]()
+
+    def function(*arguments: Any, **more: Any) -> Any:
+        told.append(1)
+        if len(told) == 1:
+            raise error
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(target, function)
+
+
+def _unquantised_loader() -> Any:
+    real = loop.load_transformer
+
+    def load(spec: Any, files: Any, memory: MemorySettings, device: Any) -> Any:
+        plain = memory.model_copy(update={"quantization": "none", "offload": "none"})
+        return real(spec, files, plain, device)
+
+    return load
+
+
+def _encoders_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a card there is no text encoder in 8 bits."""
+    from ltx_wizard.dataset import encode
+
+    real = encode.load_text_encoder
+
+    def load(spec: Any, files: Any, memory: MemorySettings, device: Any) -> Any:
+        return real(spec, files, memory.model_copy(update={"text_encoder_8bit": False}), device)
+
+    monkeypatch.setattr(encode, "load_text_encoder", load)
 
 
 def _stop_after(folder: JobFolder, step: int) -> None:

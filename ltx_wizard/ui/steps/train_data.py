@@ -31,7 +31,7 @@ def run_json(project: Project, job: JobFolder, after: int = 0) -> dict[str, obje
         "samples": [_sample_json(project, job, sample) for sample in view.samples],
         "checkpoints": [step for step, _ in view.checkpoints],
         "warnings": list(view.warnings),
-        "changes": [f"{item.setting} is now {item.value}: {item.reason}" for item in view.changes],
+        "changes": [item.text for item in view.changes],
         "problem": view.problem,
         "remedy": view.remedy,
         "log": view.log_tail,
