@@ -37,6 +37,7 @@ from ltx_wizard.core.run import (
     CaptionJob,
     ConformJob,
     CutJob,
+    DownloadJob,
     ExportJob,
     FindScenesJob,
     Job,
@@ -105,10 +106,10 @@ def _run_and_report(folder: JobFolder) -> int:
 
 def _run(folder: JobFolder, report: Report) -> int:
     job = folder.read_job()
-    project = Project.open(folder.folder.parent.parent)
+    work = _work(folder, job, report)
     with _Turn(job, report):
         report.emit(Started(pid=os.getpid(), step=_first_step(folder, job), steps=_steps(job)))
-        result = _handler(job)(project, folder, job, report)
+        result = work()
     report.emit(Finished(step=_last_step(folder), result=result))
     return 0
 
@@ -138,6 +139,17 @@ class _Turn:
     def __exit__(self, *_: object) -> None:
         if self._needed:
             self._lock.release()
+
+
+def _work(folder: JobFolder, job: Job, report: Report) -> Callable[[], Result]:
+    """What to do. Every job but a download belongs to the project that its folder lies in."""
+    settings = job.settings
+    if isinstance(settings, DownloadJob):
+        from ltx_wizard.models.download import run_download
+
+        return lambda: run_download(settings, report)
+    project = Project.open(folder.folder.parent.parent)
+    return lambda: _handler(job)(project, folder, job, report)
 
 
 def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
@@ -171,6 +183,7 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
         from ltx_wizard.sampling.concept import run_measure
 
         return lambda project, folder, _job, report: run_measure(project, folder, settings, report)
+    assert not isinstance(settings, DownloadJob)  # _work does it: it needs no project
     from ltx_wizard.sampling.verify import run_export
 
     return lambda project, folder, _job, report: run_export(project, folder, settings, report)

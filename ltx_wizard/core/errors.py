@@ -10,6 +10,7 @@ WizardError
 ├── NoSpace               the disk is full
 ├── NoPermission          the operating system refused
 ├── Busy                  a port, a project or a GPU is in use
+├── DownloadFailed        a model could not be fetched from the hub
 ├── OutOfGpuMemory        the run does not fit on the card
 └── JobFailed             the worker stopped without finishing
 """
@@ -66,6 +67,10 @@ class NoPermission(WizardError):
 
 class Busy(WizardError):
     """Something that is needed is in use."""
+
+
+class DownloadFailed(WizardError):
+    """A model could not be fetched from the hub."""
 
 
 class OutOfGpuMemory(WizardError):

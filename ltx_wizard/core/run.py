@@ -134,8 +134,29 @@ class MeasureJob(Settings):
     negative_prompt: str = ""
 
 
+class DownloadJob(Settings):
+    """Fetch what is missing of a model. It belongs to no project.
+
+    model: as find_model takes it. endpoint: address of a mirror; empty: the hub library's own choice.
+    """
+
+    kind: Literal["download"] = "download"
+    model: str
+    endpoint: str = ""
+
+
 JobSettings = Annotated[
-    Union[FindScenesJob, CutJob, CaptionJob, ConformJob, TrainJob, SampleJob, ExportJob, MeasureJob],  # noqa: UP007
+    Union[  # noqa: UP007
+        FindScenesJob,
+        CutJob,
+        CaptionJob,
+        ConformJob,
+        TrainJob,
+        SampleJob,
+        ExportJob,
+        MeasureJob,
+        DownloadJob,
+    ],
     Field(discriminator="kind"),
 ]
 

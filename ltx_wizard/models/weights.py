@@ -1,21 +1,32 @@
-"""Where the parts of a base model lie on this computer. No torch here.
+"""Where the parts of a base model lie on this computer. No torch here, and no network: models/download.py
+fetches what is missing.
 
 A model is five parts: transformer, vae, text_encoder, tokenizer, scheduler. Each is a folder in diffusers
-layout, or, for a transformer, a single safetensors file.
+layout, or, for a transformer or vae, a single safetensors file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltx_wizard.core.documents import read_text
-from ltx_wizard.core.errors import BadInput, NotFound
+from ltx_wizard.core.errors import BadInput, NotFound, explain_os_error
 from ltx_wizard.models.spec import ModelSpec
 
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
+ON_THIS_COMPUTER = "file"
+"""Stands for the repository in the address of a part that is no part of the hub."""
+
+_ESSENTIAL = {
+    "tokenizer": ("tokenizer.json", "spiece.model"),
+    "scheduler": ("scheduler_config.json",),
+}
+"""One of these makes the folder of a part without weights whole."""
+_LARGEST_HEADER = 100 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -30,33 +41,62 @@ class ModelFiles:
 
 
 def find_files(spec: ModelSpec) -> ModelFiles:
-    """The files of a model: local ones as they are, others from the hub's cache, downloaded where missing.
+    """The files of a model: those of this computer as they are, others in the hub's cache.
 
-    Raises NotFound for a part that is not there, BadInput for weights that are not safetensors.
+    Nothing is downloaded. Raises NotFound for a part that is not there, BadInput for weights that are not
+    safetensors.
     """
     places = {part: _place(spec, part) for part in PARTS}
-    for part, place in places.items():
+    missing = [part for part in PARTS if places[part] is None]
+    if missing:
+        raise NotFound(
+            problem=f"{spec.title} is not on this computer yet: {_part_names(missing)} missing.",
+            remedy=f"Download it in the step Goal, or with: ltx-wizard download {spec.id}",
+        )
+    found = {part: place for part, place in places.items() if place is not None}
+    for part, place in found.items():
         if not place.exists():
             raise NotFound(
                 problem=f"{spec.title} is not complete: its {part.replace('_', ' ')} is missing at {place}.",
                 remedy="Get the model again, or choose another folder.",
             )
         _refuse_pickles(spec, place)
-    return ModelFiles(**places)
+    return ModelFiles(**found)
+
+
+def missing_parts(spec: ModelSpec) -> tuple[str, ...]:
+    """Parts that come from the hub and are not, or not whole, in its cache."""
+    return tuple(part for part in PARTS if _place(spec, part) is None)
+
+
+def hub_parts(spec: ModelSpec) -> tuple[tuple[str, str, str], ...]:
+    """(part, repository, path inside it) of all parts that come from the hub."""
+    addresses = ((part, *spec.address(part)) for part in PARTS)
+    return tuple(item for item in addresses if item[1] != ON_THIS_COMPUTER)
+
+
+def hub_cache() -> Path:
+    """Where the hub's library keeps what it fetched; it follows HF_HOME and HF_HUB_CACHE."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 def encoder_id(spec: ModelSpec, files: ModelFiles) -> str:
     """Names what latents and text embeddings depend on: the VAE, the text encoder and how they are used.
 
-    It follows from configurations and file sizes, so that a cache moves along with a copied project.
+    It follows from configurations and file sizes, and for a single file from its header, so that a cache
+    moves along with a copied project.
     """
     digest = hashlib.sha256(f"{spec.max_caption_tokens}".encode())
-    for folder in (files.vae, files.text_encoder, files.tokenizer):
-        for path in sorted(folder.iterdir()):
+    for place in (files.vae, files.text_encoder, files.tokenizer):
+        for path in sorted(place.iterdir()) if place.is_dir() else [place]:
             if path.suffix in (".safetensors", ".json", ".model"):
                 digest.update(f"{path.name} {path.stat().st_size} ".encode())
             if path.name == "config.json":
                 digest.update(path.read_bytes())
+        if not place.is_dir():
+            digest.update(_header(place))
     return f"{spec.family}-{digest.hexdigest()[:12]}"
 
 
@@ -93,39 +133,72 @@ def shift_range(files: ModelFiles) -> ShiftRange:
     )
 
 
-def _place(spec: ModelSpec, part: str) -> Path:
-    for entry in spec.files:
-        role, _, address = entry.partition("=")
-        if role == part:
-            repository, _, inside = address.partition(":")
-            return _from_hub(spec, repository, inside)
-    if spec.local:
-        return Path(spec.source).expanduser() / part
-    return _from_hub(spec, spec.source, part)
+def _place(spec: ModelSpec, part: str) -> Path | None:
+    """Where a part lies; None for one that is to be downloaded."""
+    repository, inside = spec.address(part)
+    if repository == ON_THIS_COMPUTER:
+        return Path(inside).expanduser()
+    places = (snapshot / inside for snapshot in _snapshots(repository))
+    return next((place for place in places if _is_whole(place, part)), None)
 
 
-def _from_hub(spec: ModelSpec, repository: str, inside: str) -> Path:
-    """A file or folder of a repository, from the cache where it is there."""
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+def _snapshots(repository: str) -> Iterator[Path]:
+    """Folders of a repository in the cache: the newest commit of 'main' that was fetched, then all others.
 
+    A part that did not change since an older commit is linked from that one only.
+    """
+    from huggingface_hub.file_download import repo_folder_name
+
+    storage = hub_cache() / repo_folder_name(repo_id=repository, repo_type="model")
     try:
-        if inside.endswith(".safetensors"):
-            return Path(hf_hub_download(repository, inside))
-        patterns = [f"{inside}/*.safetensors", f"{inside}/*.json", f"{inside}/*.model", f"{inside}/*.txt"]
-        return Path(snapshot_download(repository, allow_patterns=patterns)) / inside
-    except GatedRepoError as error:
-        raise NotFound(
-            problem=f"{spec.title} asks you to accept its terms first.",
-            remedy=f"Accept them at https://huggingface.co/{repository}, log in with 'hf auth login', then "
-            "try again.",
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise NotFound(
-            problem=f"{spec.title} is not on this computer and could not be downloaded "
-            f"({type(error).__name__}).",
-            remedy="Check the connection and the free disk space, or choose a model folder on this computer.",
-        ) from error
+        main = (storage / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        main = ""
+    if main:
+        yield storage / "snapshots" / main
+    try:
+        others = [path for path in (storage / "snapshots").iterdir() if path.name != main]
+        yield from sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explain_os_error(error, storage) from error
+
+
+def _is_whole(place: Path, part: str) -> bool:
+    """Whether nothing of a part is missing: all shards that the index names, or a file of weights."""
+    if place.is_file():
+        return True
+    if part in _ESSENTIAL:
+        return any((place / name).is_file() for name in _ESSENTIAL[part])
+    if not (place / "config.json").is_file():
+        return False
+    indexes = list(place.glob("*.safetensors.index.json"))
+    if not indexes:
+        return any(path.is_file() for path in place.glob("*.safetensors"))
+    return any(all((place / shard).is_file() for shard in _shards(index)) for index in indexes)
+
+
+def _shards(index: Path) -> set[str]:
+    try:
+        names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    except (OSError, ValueError, KeyError):
+        return {"unreadable index"}
+    return set(names.values())
+
+
+def _header(file: Path) -> bytes:
+    """The names, types and shapes of a safetensors file as its first bytes say them."""
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        return opened.read(min(size, _LARGEST_HEADER))
+
+
+def _part_names(parts: list[str]) -> str:
+    """'the vae is', 'the transformer and the vae are'."""
+    names = [f"the {part.replace('_', ' ')}" for part in parts]
+    *first, last = names
+    return f"{', '.join(first)} and {last} are" if first else f"{last} is"
 
 
 def _refuse_pickles(spec: ModelSpec, place: Path) -> None:
