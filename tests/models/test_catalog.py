@@ -12,7 +12,7 @@ from model_files import (
     TRANSFORMERS,
     VAES,
     original_transformer,
-    transformer_shapes,
+    other_size,
     write_config,
     write_header_only,
     write_pipeline,
@@ -148,18 +148,13 @@ def test_a_distilled_file_is_not_trained_either(tmp_path: Path) -> None:
 
 def test_a_size_of_its_own_takes_time_as_its_pipeline_does(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EMBEDDED_MODEL, tmp_path / "other"))
-    shapes = {
-        name: shape
-        for name, shape in transformer_shapes("2b").items()
-        if "blocks." not in name or "blocks.0." in name
-    }
     shutil.rmtree(folder / "transformer")
     write_config(folder / "transformer" / "config.json", "LTXVideoTransformer3DModel", num_attention_heads=32)
-    write_header_only(folder / "transformer" / "diffusion_pytorch_model.safetensors", shapes)
+    write_header_only(folder / "transformer" / "diffusion_pytorch_model.safetensors", other_size())
     assert find_model(str(folder)).coordinates == "plain"
     write_config(folder / "model_index.json", "LTXConditionPipeline")
     spec = find_model(str(folder))
-    assert (spec.coordinates, spec.variant, spec.architecture) == ("causal", "", "ltxv-1x2048")
+    assert (spec.coordinates, spec.variant, spec.architecture) == ("causal", "", "ltxv-1x64")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from model_files import (
     Shapes,
     original_transformer,
     original_vae,
+    other_size,
     transformer_shapes,
     vae_shapes,
     write_config,
@@ -212,16 +213,6 @@ def test_the_practice_models_configuration_is_its_own() -> None:
     config = transformer_config(read_header(EMBEDDED_MODEL / "transformer"))
     own = json.loads((EMBEDDED_MODEL / "transformer" / "config.json").read_text())
     assert config == {key: own[key] for key in config}
-
-
-def other_size() -> Shapes:
-    """An LTX-Video transformer of 1 layer and width 64."""
-    kept = {
-        name: shape
-        for name, shape in original_transformer("2b").items()
-        if "transformer_blocks." not in name or "transformer_blocks.0." in name
-    }
-    return {name: tuple({2048: 64, 6 * 2048: 384}.get(n, n) for n in shape) for name, shape in kept.items()}
 
 
 def test_a_size_of_its_own_needs_to_say_how_it_is_divided(tmp_path: Path) -> None:

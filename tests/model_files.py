@@ -14,7 +14,7 @@ TRANSFORMERS = {
     "2b": {"num_layers": 28, "attention_head_dim": 64, "cross_attention_dim": 2048},
     "13b": {"num_layers": 48, "attention_head_dim": 128, "cross_attention_dim": 4096},
 }
-"""What differs from diffusers' defaults of LTXVideoTransformer3DModel, as in the configurations on the hub."""
+"""What differs from diffusers' defaults of LTXVideoTransformer3DModel in the configurations on the hub."""
 
 _WIDE_DECODER = {
     "decoder_block_out_channels": (256, 512, 1024),
@@ -83,6 +83,16 @@ def original_transformer(size: str, prefix: str = "model.diffusion_model.") -> S
 def original_vae(version: str) -> Shapes:
     """As Lightricks' files name the weights: diffusers' map, backwards."""
     return {f"vae.{_original_vae_name(name, version)}": shape for name, shape in vae_shapes(version).items()}
+
+
+def other_size() -> Shapes:
+    """An LTX-Video transformer of a size that nobody published: 1 layer, 64 wide; diffusers' names."""
+    kept = {
+        name: shape
+        for name, shape in transformer_shapes("2b").items()
+        if "transformer_blocks." not in name or "transformer_blocks.0." in name
+    }
+    return {name: tuple({2048: 64, 6 * 2048: 384}.get(n, n) for n in shape) for name, shape in kept.items()}
 
 
 def write_header_only(
