@@ -1,7 +1,7 @@
 """Models of the real architectures with random weights, in the layouts of the hub: for measuring without a
 download.
 
-    python benchmarks/random_models.py ROOT --size 2b|13b|small|tiny [--device cuda] [--single-file]
+    python benchmarks/random_models.py ROOT --size 2b [--device cuda] [--single-file]
 
 Linear and convolution weights have a standard deviation of 0.02, norms are one, AdaLN tables are random
 divided by the root of their width. On one kind of device a name always gets the same weights, whatever the
@@ -11,6 +11,7 @@ layout.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib.util
 import json
 import shutil
@@ -18,6 +19,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +34,7 @@ from transformers import T5Config, T5EncoderModel
 
 ROOT = Path(__file__).resolve().parents[1]
 
-Size = Literal["2b", "13b", "small", "tiny"]
+Size = Literal["2b", "13b", "2b-slice", "13b-slice", "small", "tiny"]
 Layout = Literal["diffusers", "single-file"]
 Tensors = Iterator[tuple[str, Tensor]]
 
@@ -44,8 +46,20 @@ SHARD_BYTES = 5 * 1000**3
 TRANSFORMERS: dict[str, dict[str, int]] = {
     "2b": {"num_layers": 28, "num_attention_heads": 32, "attention_head_dim": 64, "caption_channels": 4096},
     "13b": {"num_layers": 48, "num_attention_heads": 32, "attention_head_dim": 128, "caption_channels": 4096},
-    "small": {"num_layers": 4, "num_attention_heads": 16, "attention_head_dim": 64, "caption_channels": 4096},
-    "tiny": {"num_layers": 2, "num_attention_heads": 4, "attention_head_dim": 32, "caption_channels": 64},
+    "2b-slice": {
+        "num_layers": 4,
+        "num_attention_heads": 32,
+        "attention_head_dim": 64,
+        "caption_channels": 4096,
+    },
+    "13b-slice": {
+        "num_layers": 4,
+        "num_attention_heads": 32,
+        "attention_head_dim": 128,
+        "caption_channels": 4096,
+    },
+    "small": {"num_layers": 4, "num_attention_heads": 32, "attention_head_dim": 32, "caption_channels": 4096},
+    "tiny": {"num_layers": 2, "num_attention_heads": 32, "attention_head_dim": 4, "caption_channels": 64},
 }
 
 VAES: dict[str, dict[str, Any]] = {
@@ -115,12 +129,22 @@ def stub_missing_video_libraries() -> None:
                 setattr(sys.modules[parent], child, sys.modules[name])
 
 
+@contextmanager
+def hard_limit(seconds: float) -> Iterator[None]:
+    """Ends the process, with a traceback, if this is still running after so long: a call that hangs."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 class _StubModule(ModuleType):
     """Has every attribute but special ones. It has a spec: other libraries ask for it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.__path__: list[str] = []
+        self.__path__ = []
         self.__spec__ = ModuleSpec(name, None, is_package=True)
 
     def __getattr__(self, name: str) -> MagicMock:
@@ -129,7 +153,7 @@ class _StubModule(ModuleType):
         return MagicMock(name=f"{self.__name__}.{name}")
 
 
-def transformer_config(size: Size) -> dict[str, int]:
+def transformer_config(size: Size) -> dict[str, Any]:
     """What LTXVideoTransformer3DModel takes; everything else is its default."""
     sizes = TRANSFORMERS[size]
     return sizes | {"cross_attention_dim": sizes["num_attention_heads"] * sizes["attention_head_dim"]}
@@ -140,7 +164,8 @@ def random_transformer(
 ) -> LTXVideoTransformer3DModel:
     """The model with random weights, made where it is used: no file, no copy in main memory."""
     model = _on_meta(lambda: LTXVideoTransformer3DModel(**transformer_config(size)))
-    model.to(dtype).to_empty(device=device)
+    nn.Module.to(model, dtype)  # diffusers' own warns of an empty list
+    model.to_empty(device=device)
     for name, tensor in model.state_dict().items():
         _fill(name, tensor)
     return model.eval().requires_grad_(False)
@@ -198,14 +223,15 @@ def write_t5(
 ) -> Path:
     """The encoder of T5-XXL v1.1, 4.8 B parameters in bf16."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = T5Config(
+    settings: dict[str, Any] = {
         **(T5_TINY if tiny else T5_XXL),
-        vocab_size=vocabulary,
-        feed_forward_proj="gated-gelu",
-        tie_word_embeddings=False,
-        architectures=["T5EncoderModel"],
-        dtype="bfloat16",
-    )
+        "vocab_size": vocabulary,
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+        "architectures": ["T5EncoderModel"],
+        "dtype": "bfloat16",
+    }
+    config = T5Config(**settings)
     config.save_pretrained(str(folder))
     shapes = _on_meta(lambda: T5EncoderModel(config)).state_dict()
     shapes.pop("encoder.embed_tokens.weight", None)  # the same tensor as shared.weight

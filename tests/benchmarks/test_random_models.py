@@ -48,9 +48,14 @@ def test_both_layouts_give_the_same_model(folder: Path, tmp_path: Path) -> None:
     theirs = LTXVideoTransformer3DModel.from_single_file(
         str(single), config=str(folder), subfolder="transformer", torch_dtype=torch.float32
     )
+    single_spec = replace(spec, files=(f"transformer=file:{single}",))
+    ours_single = load_transformer(
+        single_spec, find_files(single_spec), MemorySettings(), torch.device("cpu")
+    )
     made = random_models.random_transformer("tiny", torch.device("cpu")).float()
     assert predict(ours).std() > 0.01
     assert torch.equal(predict(ours), predict(theirs))
+    assert torch.equal(predict(ours), predict(ours_single))
     assert torch.equal(predict(ours), predict(made))
 
 
