@@ -549,6 +549,17 @@ def test_without_a_terminal_a_stage_is_one_plain_line() -> None:
     assert stream.getvalue() == "Cutting: 0 of 20\nPaused\n"
 
 
+def test_a_download_is_told_in_bytes_with_rate_and_time_left() -> None:
+    stream = io.StringIO()
+    console = Console(stream=stream)
+    event = Progress(stage="Downloading", done=2**30, total=3 * 2**30, unit="bytes", per_second=2**26)
+    console.progress(event)
+    console.progress(event.model_copy(update={"stage": "Checking", "per_second": 0.0}))
+    assert stream.getvalue() == (
+        "Downloading: 1.0 GB of 3.0 GB, 64.0 MB/s, 32 s left\nChecking: 1.0 GB of 3.0 GB\n"
+    )
+
+
 def test_an_old_console_shows_question_marks_for_what_it_does_not_know() -> None:
     old = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     assert printable("katze 🐈 \udcff.mp4", old) == "katze ? ?.mp4"

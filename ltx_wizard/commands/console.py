@@ -11,6 +11,7 @@ from typing import TextIO
 
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.events import Event, Progress
+from ltx_wizard.core.units import bytes_text, duration_text
 
 _PLAIN_EVERY_S = 15.0
 """Without a terminal every progress is a line of its own: often enough to see life, few enough for a log."""
@@ -46,6 +47,8 @@ class Console:
         """The end of a stage is not told: the next line says as much."""
         if event.total == 0:
             self.update(event.stage, event.stage)
+        elif event.unit == "bytes":
+            self.update(event.stage, _bytes_progress(event))
         elif event.done < event.total:
             message = f", {event.message}" if event.message else ""
             self.update(event.stage, f"{event.stage}: {event.done} of {event.total}{message}")
@@ -66,6 +69,14 @@ class Console:
     def _write(self, text: str) -> None:
         self._stream.write(printable(text, self._stream))
         self._stream.flush()
+
+
+def _bytes_progress(event: Progress) -> str:
+    parts = [f"{event.stage}: {bytes_text(event.done)} of {bytes_text(event.total)}"]
+    if event.per_second > 0:
+        left = duration_text((event.total - event.done) / event.per_second)
+        parts += [f"{bytes_text(round(event.per_second))}/s", f"{left} left"]
+    return ", ".join(parts)
 
 
 class ConsoleReport:

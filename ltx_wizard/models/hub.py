@@ -77,6 +77,13 @@ def is_offline() -> bool:
     return constants.is_offline_mode()
 
 
+def has_token() -> bool:
+    """Whether the hub's library knows a token."""
+    from huggingface_hub import get_token
+
+    return bool(get_token())
+
+
 def token_for(endpoint: str) -> str | bool:
     """The stored token for requests to this address; False: none.
 
