@@ -12,6 +12,7 @@ PRESETS = ROOT / "presets"
 ASSETS = ROOT / "assets"
 SAMPLE_PROJECT = ASSETS / "sample"
 EMBEDDED_MODEL = ASSETS / "embedded_model"
+MEMORY_MODEL = ASSETS / "memory_model.json"
 
 
 def typed_path(text: str) -> Path:

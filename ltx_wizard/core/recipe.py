@@ -293,6 +293,22 @@ RECIPE_GROUPS: dict[str, str] = {
 }
 
 
+class MeasuredPeak(Settings):
+    """A preset trained on a real card, encoding and samples included."""
+
+    peak_gib: float = Field(gt=0, description="The most that torch's allocator held at once.")
+    limit_gib: float = Field(ge=0, description="What it was allowed to hold; 0: no limit.")
+    card: str
+    date: str
+    step_s: float = Field(gt=0, description="Median seconds of an optimizer step on that card.")
+
+    @property
+    def text(self) -> str:
+        """'measured 13.2 GB on an NVIDIA H100 limited to 15 GB, 2026-11-25'."""
+        limit = f" limited to {self.limit_gib:g} GB" if self.limit_gib else ""
+        return f"measured {self.peak_gib:.1f} GB on an {self.card}{limit}, {self.date}"
+
+
 class Preset(Document):
     """A preset file: for whom it is, and a recipe of which it names only what differs from the defaults."""
 
@@ -305,6 +321,10 @@ class Preset(Document):
     vram_source: str = Field(
         description="Where the memory figure comes from: measured (card, date), or the guide's table."
     )
+    measured: MeasuredPeak | None = Field(
+        default=None, description="Its own measurement, where there is one."
+    )
+    limits: str = Field(default="", description="What it cannot do yet, such as 'not yet on 8 GB'.")
     follow_dataset: bool = Field(
         default=True,
         description="Whether rank, learning rate, steps and intervals are adapted to goal and dataset size.",
