@@ -88,6 +88,11 @@ class SampleJob(Settings):
     sampling_steps: int = Field(ge=2, description="The samplers' schedule is not defined for one step.")
     guidance: float
     negative_prompt: str = ""
+    first_frame: str = Field(
+        default="",
+        description="The videos start from the first frame of this: the id of a clip, or a picture or video "
+        "file. Empty: from words alone.",
+    )
 
 
 class ExportJob(Settings):

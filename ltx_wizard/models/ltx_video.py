@@ -19,10 +19,13 @@ from diffusers import (
     AutoencoderKLLTXVideo,
     FlowMatchEulerDiscreteScheduler,
     LTXConditionPipeline,
+    LTXImageToVideoPipeline,
     LTXPipeline,
     LTXVideoTransformer3DModel,
 )
+from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 from diffusers.utils import logging as diffusers_logging
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
@@ -30,7 +33,7 @@ from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.recipe import MemorySettings
 from ltx_wizard.models.loading import load_frozen
-from ltx_wizard.models.precision import storage_dtype
+from ltx_wizard.models.precision import autocast_to, release_memory, storage_dtype
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import ModelFiles
 
@@ -99,6 +102,7 @@ def load_text_encoder(
                 remedy="Switch 'Text encoder 8bit' off in the recipe.",
             )
         extra["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     with _damage_explained(spec, "text encoder"):
         model = T5EncoderModel.from_pretrained(
             str(files.text_encoder), dtype=dtype, use_safetensors=True, **extra
@@ -225,7 +229,9 @@ def predict_velocity(
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One sample video. Sizes in pixels and frames; steps: of the sampler."""
+    """One sample video. Sizes in pixels and frames; steps: of the sampler. guidance 1: without guidance.
+    first_frame: uint8 [height, width, 3], the picture that the video starts from (image-to-video).
+    """
 
     text: TextEmbedding
     negative: TextEmbedding
@@ -236,11 +242,14 @@ class SampleRequest:
     steps: int
     guidance: float
     seed: int
+    first_frame: np.ndarray[Any, np.dtype[np.uint8]] | None = None
 
 
 class Sampler:
-    """diffusers' own pipeline for this model, without its text encoder: LTXPipeline, or
-    LTXConditionPipeline where the model's coordinates are causal.
+    """diffusers' own pipelines for this model, without its text encoder: LTXPipeline and
+    LTXImageToVideoPipeline, or LTXConditionPipeline for both where the model's coordinates are causal.
+
+    The transformer may be one that is being trained: its base in few bits, its LoRA in fp32.
     """
 
     def __init__(
@@ -254,45 +263,58 @@ class Sampler:
         if causal and scheduler.config["use_dynamic_shifting"]:
             # LTXConditionPipeline brings its own noise levels and gives the scheduler no shift.
             scheduler = _scheduler_like(scheduler, use_dynamic_shifting=False, shift_terminal=None)
-        kind: Any = LTXConditionPipeline if causal else LTXPipeline
-        self.pipeline: Any = kind(
-            transformer=transformer, vae=vae, scheduler=scheduler, text_encoder=None, tokenizer=None
-        )
-        self.pipeline.set_progress_bar_config(disable=True)
+        parts: dict[str, Any] = {
+            "transformer": transformer, "vae": vae, "scheduler": scheduler,
+            "text_encoder": None, "tokenizer": None,
+        }  # fmt: skip
+        self._causal = causal
+        self.pipeline: Any = LTXConditionPipeline(**parts) if causal else LTXPipeline(**parts)
+        self._from_picture: Any = self.pipeline if causal else LTXImageToVideoPipeline(**parts)
+        for pipeline in (self.pipeline, self._from_picture):
+            pipeline.set_progress_bar_config(disable=True)
 
     @torch.no_grad()
     def sample(
         self, request: SampleRequest, on_step: Callable[[int], None] | None = None
     ) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """uint8 [frames, height, width, 3]. on_step(done) is called after each step and may raise."""
-        pipeline = self.pipeline
+        pipeline = self.pipeline if request.first_frame is None else self._from_picture
         device, dtype = pipeline.transformer.device, pipeline.vae.dtype
-        pair = batch_text([request.text, request.negative], device, dtype)
 
         def after_step(
             _pipeline: object, step: int, _timestep: object, tensors: dict[str, Any]
         ) -> dict[str, Any]:
             if on_step is not None:
                 on_step(step + 1)
+            if step + 1 == request.steps:
+                release_memory()  # decoding needs much at once: nothing of the last steps is in its way
             return tensors
 
-        video = pipeline(
-            prompt_embeds=pair.embeddings[:1],
-            prompt_attention_mask=pair.mask[:1],
-            negative_prompt_embeds=pair.embeddings[1:],
-            negative_prompt_attention_mask=pair.mask[1:],
-            width=request.width,
-            height=request.height,
-            num_frames=request.frames,
-            frame_rate=request.fps,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            generator=torch.Generator("cpu").manual_seed(request.seed),
-            callback_on_step_end=after_step,
-            output_type="np",
-            **self._decode_settings(),
-        ).frames[0]
+        # As in training: the LoRA's fp32 weights are calculated with in the format of the base.
+        with autocast_to(dtype, device):
+            video = pipeline(
+                width=request.width,
+                height=request.height,
+                num_frames=request.frames,
+                frame_rate=request.fps,
+                num_inference_steps=request.steps,
+                guidance_scale=request.guidance,
+                generator=torch.Generator("cpu").manual_seed(request.seed),
+                callback_on_step_end=after_step,
+                output_type="np",
+                **_text_arguments(request, device, dtype),
+                **self._picture_arguments(request),
+                **self._decode_settings(),
+            ).frames[0]
         return np.clip(np.rint(np.asarray(video) * 255.0), 0, 255).astype(np.uint8)
+
+    def _picture_arguments(self, request: SampleRequest) -> dict[str, Any]:
+        if request.first_frame is None:
+            return {}
+        picture = Image.fromarray(request.first_frame)
+        if self._causal:
+            return {"conditions": [LTXVideoCondition(image=picture, frame_index=0)]}
+        return {"image": picture}
 
     def _decode_settings(self) -> dict[str, float]:
         """VAEs that take a timestep decode best with a little noise: values of the pipelines'
@@ -301,6 +323,17 @@ class Sampler:
         if not self.pipeline.vae.config.timestep_conditioning:
             return {}
         return {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
+
+
+def _text_arguments(request: SampleRequest, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Prompt and negative prompt as a pipeline takes them; guidance 1 has no use for the negative one."""
+    guided = request.guidance > 1
+    texts = batch_text([request.text, request.negative] if guided else [request.text], device, dtype)
+    given = {"prompt_embeds": texts.embeddings[:1], "prompt_attention_mask": texts.mask[:1]}
+    if guided:
+        given["negative_prompt_embeds"] = texts.embeddings[1:]
+        given["negative_prompt_attention_mask"] = texts.mask[1:]
+    return given
 
 
 def pack(latents: Tensor) -> Tensor:

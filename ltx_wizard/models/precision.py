@@ -28,7 +28,11 @@ def storage_dtype(memory: MemorySettings, device: torch.device) -> torch.dtype:
 
 def autocast(memory: MemorySettings, device: torch.device) -> AbstractContextManager[None]:
     """Calculates in the storage format where that is a short one; LoRA weights themselves stay fp32."""
-    dtype = storage_dtype(memory, device)
+    return autocast_to(storage_dtype(memory, device), device)
+
+
+def autocast_to(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[None]:
+    """Calculates in this format, whatever the weights are kept in; fp32 needs nothing for that."""
     if dtype is torch.float32:
         return nullcontext()
     return cast("AbstractContextManager[None]", torch.autocast(device.type, dtype))

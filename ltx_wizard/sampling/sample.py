@@ -13,7 +13,9 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import MemorySettings
 from ltx_wizard.core.report import Report, progress
 from ltx_wizard.core.run import JobFolder, SampleJob
+from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.media.transcode import write_video
+from ltx_wizard.media.video import read_clip
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.ltx_video import (
     Sampler,
@@ -78,6 +80,13 @@ class LoadedModel:
             self.sampler.pipeline.disable_lora()
 
 
+def read_first_frame(path: Path, width: int, height: int, fps: float) -> Frames:
+    """uint8 [height, width, 3]: the first frame of a video, or a picture, scaled and cropped as in training.
+    Raises BadMediaFile.
+    """
+    return read_clip(path, width, height, 1, fps)[0]
+
+
 def write_sample(path: Path, frames: Frames, fps: float) -> None:
     """MP4 that browsers play. frames: [F, H, W, 3]. Raises NoSpace or NoPermission."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +98,10 @@ def run_sample(project: Project, folder: JobFolder, job: SampleJob, report: Repo
     if not job.prompts:
         raise BadInput(problem="There is no prompt to sample.", remedy="Write one, such as a clip's caption.")
     spec = find_model(job.model)
+    first_frame = None
+    if job.first_frame:
+        file = _picture_file(project, job.first_frame)
+        first_frame = read_first_frame(file, job.width, job.height, job.fps)
     model = LoadedModel(spec, [*job.prompts, job.negative_prompt], MemorySettings(), report)
     if job.lora_file:
         model.load_lora(resolve_lora(project, job.lora_file), job.strength)
@@ -104,6 +117,7 @@ def run_sample(project: Project, folder: JobFolder, job: SampleJob, report: Repo
             steps=job.sampling_steps,
             guidance=job.guidance,
             seed=job.seed,
+            first_frame=first_frame,
         )
         frames = model.sampler.sample(
             request, on_step=step_reporter(report, index, len(job.prompts), request.steps)
@@ -123,6 +137,13 @@ def step_reporter(report: Report, index: int, count: int, steps: int) -> Callabl
         progress(report, STAGE, index * steps + done, count * steps, message)
 
     return after_step
+
+
+def _picture_file(project: Project, given: str) -> Path:
+    """The file of a clip by its id, or a file as its path says."""
+    files = {clip.id: clip.training_file for clip in read_clips(project)}
+    path = Path(files.get(given, given)).expanduser()
+    return path if path.is_absolute() else project.path(str(path))
 
 
 def resolve_lora(project: Project, file: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from diffusers import LTXVideoTransformer3DModel
@@ -17,14 +18,34 @@ from ltx_wizard.core.project import Project, ProjectSettings, filled_prompt
 from ltx_wizard.core.recipe import Recipe, parse_bucket
 from ltx_wizard.core.report import Report, progress
 from ltx_wizard.core.run import JobFolder
+from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.dataset.encode import Encoders, Example
 from ltx_wizard.models.ltx_video import Sampler, SampleRequest, TextEmbedding, load_scheduler, load_vae
 from ltx_wizard.models.precision import release_memory
-from ltx_wizard.sampling.sample import STAGE, step_reporter, write_sample
+from ltx_wizard.sampling.measures import Frames
+from ltx_wizard.sampling.sample import STAGE, read_first_frame, step_reporter, write_sample
+
+FROM_FRAME = "(from a first frame)"
+"""Ends the name of an image-to-video sample."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One of the videos that are made every time. index: its row, the same over the run."""
+
+    index: int
+    prompt: str
+    from_frame: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.prompt} {FROM_FRAME}" if self.from_frame else self.prompt
 
 
 class Previews:
-    """Makes the samples of a run."""
+    """Makes the samples of a run: each prompt from words alone, then, where the recipe says so, each from the
+    first frame of a clip as well.
+    """
 
     def __init__(
         self,
@@ -37,8 +58,12 @@ class Previews:
     ) -> None:
         self._validation = recipe.validation
         self._encoders, self._transformer, self._texts = encoders, transformer, texts
-        self._prompts = self.prompts_of(recipe, project.read_settings())
-        self._size = _preview_size(recipe, examples)
+        self._samples = _samples(recipe, self.prompts_of(recipe, project.read_settings()))
+        bucket = _common_bucket(examples)
+        self._size = _preview_size(recipe, bucket)
+        self._first_frame: Frames | None = None
+        if any(sample.from_frame for sample in self._samples):
+            self._first_frame = self._read_frame(project, clip_to_start_from(examples, bucket))
         self._sampler: Sampler | None = None
 
     @staticmethod
@@ -47,42 +72,50 @@ class Previews:
         return [filled_prompt(prompt, settings.trigger_word) for prompt in recipe.validation.prompts]
 
     def make(self, step: int, folder: JobFolder, made: set[int], report: Report) -> None:
-        """All prompts but those that are made already. Raises Cancelled or NoSpace."""
-        missing = [index for index in range(len(self._prompts)) if index not in made]
+        """All samples but those that are made already. Raises Cancelled or NoSpace."""
+        missing = [sample for sample in self._samples if sample.index not in made]
         if not missing:
             return
         progress(report, STAGE, 0, len(missing))
         sampler = self._ready()
         self._transformer.eval()
-        for place, index in enumerate(missing):
-            request = self._request(self._prompts[index])
+        for place, sample in enumerate(missing):
+            request = self._request(sample)
             frames = sampler.sample(request, step_reporter(report, place, len(missing), request.steps))
-            path = folder.samples_folder / f"step-{step:06d}-prompt-{index}.mp4"
+            path = folder.samples_folder / f"step-{step:06d}-prompt-{sample.index}.mp4"
             write_sample(path, frames, request.fps)
             report.emit(
                 SampleReady(
                     step=step,
-                    prompt_index=index,
-                    prompt=self._prompts[index],
+                    prompt_index=sample.index,
+                    prompt=sample.name,
                     seed=request.seed,
                     file=path.relative_to(folder.folder).as_posix(),
                 )
             )
         self._rest()
 
-    def _request(self, prompt: str) -> SampleRequest:
+    def _request(self, sample: _Sample) -> SampleRequest:
         width, height, frames = self._size
+        validation = self._validation
         return SampleRequest(
-            text=self._texts[prompt],
-            negative=self._texts[self._validation.negative_prompt],
+            text=self._texts[sample.prompt],
+            negative=self._texts[validation.negative_prompt],
             width=width,
             height=height,
             frames=frames,
             fps=self._encoders.spec.fps,
-            steps=self._validation.sampling_steps,
-            guidance=self._validation.guidance,
-            seed=self._validation.seed,
+            steps=validation.sampling_steps,
+            guidance=validation.first_frame_guidance if sample.from_frame else validation.guidance,
+            seed=validation.seed,
+            first_frame=self._first_frame if sample.from_frame else None,
         )
+
+    def _read_frame(self, project: Project, clip_id: str) -> Frames:
+        """uint8 [height, width, 3]. Raises BadMediaFile."""
+        files = {clip.id: clip.training_file for clip in read_clips(project)}
+        width, height, _ = self._size
+        return read_first_frame(project.path(files[clip_id]), width, height, self._encoders.spec.fps)
 
     def _ready(self) -> Sampler:
         encoders = self._encoders
@@ -98,9 +131,30 @@ class Previews:
             release_memory()
 
 
-def _preview_size(recipe: Recipe, examples: Sequence[Example]) -> tuple[int, int, int]:
+def clip_to_start_from(examples: Sequence[Example], bucket: str) -> str:
+    """The id of the clip whose first frame image-to-video samples start from: one that shows what is learnt,
+    of the samples' own size and kept out of training where there is one.
+    """
+    ranked = sorted(
+        examples, key=lambda item: (item.regularisation, item.bucket != bucket, not item.held_out)
+    )
+    return ranked[0].clip_id
+
+
+def _samples(recipe: Recipe, prompts: Sequence[str]) -> list[_Sample]:
+    from_words = [_Sample(index, prompt, False) for index, prompt in enumerate(prompts)]
+    if not recipe.validation.first_frame:
+        return from_words
+    from_a_frame = [_Sample(len(prompts) + index, prompt, True) for index, prompt in enumerate(prompts)]
+    return from_words + from_a_frame
+
+
+def _common_bucket(examples: Sequence[Example]) -> str:
+    return Counter(example.bucket for example in examples).most_common(1)[0][0]
+
+
+def _preview_size(recipe: Recipe, bucket: str) -> tuple[int, int, int]:
     """Width, height, frames: as the recipe says, else as most clips are trained."""
-    common = Counter(example.bucket for example in examples).most_common(1)[0][0]
-    width, height, frames = parse_bucket(common)
+    width, height, frames = parse_bucket(bucket)
     validation = recipe.validation
     return validation.width or width, validation.height or height, validation.frames or frames

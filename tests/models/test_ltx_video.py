@@ -200,6 +200,44 @@ def test_what_training_predicts_is_what_the_pipeline_predicts(spec: Any) -> None
         assert torch.allclose(ours, predicted[call], atol=1e-5)
 
 
+@pytest.mark.parametrize("spec", [EMBEDDED, CAUSAL], ids=["plain", "causal"])
+def test_a_video_from_a_picture_starts_with_that_picture(spec: Any) -> None:
+    sampler, request = _sampler(spec), _request(guidance=3.0)
+    picture = np.full((64, 96, 3), 200, np.uint8)
+    picture[16:48, 8:56] = (220, 40, 40)  # the VAE alone keeps 26 dB of this
+    from_words = sampler.sample(request)
+    from_picture = sampler.sample(replace(request, first_frame=picture))
+    again = sampler.sample(replace(request, first_frame=picture))
+    assert from_picture.shape == from_words.shape == (17, 64, 96, 3)
+    assert np.array_equal(from_picture, again)
+    assert _psnr(from_picture[0], picture) > max(20.0, _psnr(from_words[0], picture) + 6.0)
+
+
+@pytest.mark.parametrize("with_picture", [False, True], ids=["words", "picture"])
+@pytest.mark.parametrize("spec", [EMBEDDED, CAUSAL], ids=["plain", "causal"])
+def test_guidance_1_calculates_half_as_much(spec: Any, with_picture: bool) -> None:
+    """Nothing is calculated for the negative prompt, which would be thrown away."""
+    sampler = _sampler(spec)
+    calculated: list[int] = []
+    sampler.pipeline.transformer.register_forward_hook(
+        lambda _module, _args, given, _output: calculated.append(len(given["hidden_states"])),
+        with_kwargs=True,
+    )
+    picture = np.full((64, 96, 3), 128, np.uint8) if with_picture else None
+    for guidance, clips in ((2.0, 2), (1.0, 1)):
+        calculated.clear()
+        sampler.sample(replace(_request(guidance), first_frame=picture))
+        assert calculated == [clips] * 8
+
+
+def test_without_guidance_the_negative_prompt_counts_for_nothing() -> None:
+    sampler, request = _sampler(EMBEDDED), _request(guidance=1.0)
+    other = replace(request, negative=TextEmbedding(request.negative.embedding * -3.0))
+    assert np.array_equal(sampler.sample(request), sampler.sample(other))
+    guided = replace(request, guidance=3.0)
+    assert not np.array_equal(sampler.sample(guided), sampler.sample(replace(other, guidance=3.0)))
+
+
 def test_the_same_seed_gives_the_same_sample() -> None:
     files = find_files(EMBEDDED)
     transformer = load_transformer(EMBEDDED, files, MemorySettings(), CPU)
@@ -237,3 +275,23 @@ def _predict(
         return predict_velocity(
             transformer, tokens, sigma, text, video_coordinates(EMBEDDED, SHAPE, 8.0, 2, CPU), clean
         )
+
+
+def _sampler(spec: Any) -> Sampler:
+    files = find_files(spec)
+    transformer = load_transformer(spec, files, MemorySettings(), CPU)
+    return Sampler(spec, transformer, load_vae(spec, files, MemorySettings(), CPU).vae, load_scheduler(files))
+
+
+def _request(guidance: float) -> SampleRequest:
+    encoder = load_text_encoder(EMBEDDED, find_files(EMBEDDED), MemorySettings(), CPU)
+    return SampleRequest(
+        text=encoder.encode("A red circle moves up."), negative=encoder.encode("blurry"),
+        width=96, height=64, frames=17, fps=8.0, steps=8, guidance=guidance, seed=3,
+    )  # fmt: skip
+
+
+def _psnr(one: np.ndarray, other: np.ndarray) -> float:
+    """dB, of pictures in 8 bits."""
+    error = float(np.mean((one.astype(float) - other.astype(float)) ** 2))
+    return 10 * np.log10(255.0**2 / max(error, 1e-12))
