@@ -8,6 +8,7 @@ compare.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -290,8 +291,7 @@ class Sampler:
                 release_memory()  # decoding needs much at once: nothing of the last steps is in its way
             return tensors
 
-        # As in training: the LoRA's fp32 weights are calculated with in the format of the base.
-        with autocast_to(dtype, device):
+        with _calculating_in(dtype, pipeline.transformer):
             video = pipeline(
                 width=request.width,
                 height=request.height,
@@ -323,6 +323,30 @@ class Sampler:
         if not self.pipeline.vae.config.timestep_conditioning:
             return {}
         return {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
+
+
+@contextmanager
+def _calculating_in(dtype: torch.dtype, transformer: LTXVideoTransformer3DModel) -> Iterator[None]:
+    """Every forward pass in here calculates in this format, as in training: the LoRA's weights are fp32, its
+    base is not. Only the transformer: other parts would keep more in fp32 than they do on their own.
+    """
+    inside = autocast_to(dtype, transformer.device)
+
+    def before(*_: object) -> None:
+        inside.__enter__()
+
+    def after(*_: object) -> None:
+        inside.__exit__(None, None, None)
+
+    hooks = [
+        transformer.register_forward_pre_hook(before),
+        transformer.register_forward_hook(after, always_call=True),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _text_arguments(request: SampleRequest, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

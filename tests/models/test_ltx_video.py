@@ -13,8 +13,9 @@ import torch
 from diffusers import LTXConditionPipeline, LTXPipeline, LTXVideoTransformer3DModel
 
 from ltx_wizard.core.errors import BadInput
-from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.core.recipe import LoraSettings, MemorySettings
 from ltx_wizard.models.catalog import EMBEDDED
+from ltx_wizard.models.lora import add_lora
 from ltx_wizard.models.ltx_video import (
     Sampler,
     SampleRequest,
@@ -236,6 +237,41 @@ def test_without_guidance_the_negative_prompt_counts_for_nothing() -> None:
     assert np.array_equal(sampler.sample(request), sampler.sample(other))
     guided = replace(request, guidance=3.0)
     assert not np.array_equal(sampler.sample(guided), sampler.sample(replace(other, guidance=3.0)))
+
+
+@pytest.mark.parametrize("with_picture", [False, True], ids=["words", "picture"])
+@pytest.mark.parametrize("spec", [EMBEDDED, CAUSAL], ids=["plain", "causal"])
+def test_a_model_in_training_is_sampled_in_its_training_precision(spec: Any, with_picture: bool) -> None:
+    """A base in bf16 with a LoRA in fp32 is calculated with in bf16, by autocast; the VAE gets none."""
+    sampler = _sampler(spec)
+    transformer, vae = sampler.pipeline.transformer, sampler.pipeline.vae
+    transformer.to(torch.bfloat16)
+    vae.to(torch.bfloat16)
+    add_lora(transformer, LoraSettings(rank=4, alpha=4), seed=0)
+    formats: dict[str, set[Any]] = {"lora": set(), "decoder": set()}
+    lora = transformer.transformer_blocks[0].attn1.to_q.lora_A["wizard"]
+    lora.register_forward_hook(lambda _module, _args, output: formats["lora"].add(output.dtype))
+    vae.decoder.register_forward_hook(
+        lambda _module, _args, output: formats["decoder"].add(
+            (output.dtype, torch.is_autocast_enabled("cpu"))
+        )
+    )
+    picture = np.full((64, 96, 3), 128, np.uint8) if with_picture else None
+    made = sampler.sample(replace(_request(guidance=3.0), steps=2, first_frame=picture))
+    assert made.std() > 1
+    assert lora.weight.dtype is torch.float32
+    assert formats == {"lora": {(torch.bfloat16, True)}, "decoder": {(torch.bfloat16, False)}}
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_autocast_ends_where_sampling_breaks_off() -> None:
+    sampler = _sampler(EMBEDDED)
+    sampler.pipeline.transformer.to(torch.bfloat16)
+    sampler.pipeline.vae.to(torch.bfloat16)
+    sampler.pipeline.transformer.proj_out.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sampler.sample(_request(guidance=1.0))
+    assert not torch.is_autocast_enabled("cpu")
 
 
 def test_the_same_seed_gives_the_same_sample() -> None:
