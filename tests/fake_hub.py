@@ -228,7 +228,10 @@ def _handler(hub: FakeHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             last = min(len(content), first + breaks.pop(0)) if breaks else len(content)
             for start in range(first, last, _CHUNK):
                 piece = content[start : min(start + _CHUNK, last)]
-                self.wfile.write(piece)
+                try:
+                    self.wfile.write(piece)
+                except OSError:
+                    return  # whoever asked has left
                 if hub.bytes_per_s:
                     self.wfile.flush()
                     time.sleep(len(piece) / hub.bytes_per_s)

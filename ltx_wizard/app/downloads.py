@@ -123,10 +123,8 @@ def start(model: str) -> JobFolder:
 
 def last(model: str) -> JobFolder | None:
     """The newest download of a model, running or over."""
-    for job in reversed(list_job_folders(folder())):
-        if _model_of(job) == model:
-            return job
-    return None
+    known = find_model(model).id
+    return next((job for job in reversed(list_job_folders(folder())) if _model_of(job) == known), None)
 
 
 def active(model: str) -> JobFolder | None:
@@ -163,6 +161,7 @@ def view(model: str, ask_hub: bool = True) -> DownloadView:
     if ask_hub:
         try:
             found = plan(model)
+            refuse_without_space(spec, found)
         except WizardError as error:
             problem, remedy = error.problem, error.remedy
     stopped = job is not None and jobs.status(job).state is JobState.STOPPED

@@ -18,6 +18,7 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobStatus
 from ltx_wizard.core.units import duration_text
 from ltx_wizard.ui.boundary import opened
+from ltx_wizard.ui.download_panel import act, download_json
 from ltx_wizard.ui.steps.train_data import run_json
 
 _LARGEST_BODY = 64 * 1024
@@ -28,7 +29,9 @@ def live_routes() -> list[Route]:
     return [
         Route("/wizard/live/status", _answer(_status)),
         Route("/wizard/live/run", _answer(_run)),
-        Route("/wizard/live/caption", _save_caption, methods=["POST"]),
+        Route("/wizard/live/caption", _posted(_store_caption), methods=["POST"]),
+        Route("/wizard/live/download", _answer(_download)),
+        Route("/wizard/live/download/do", _posted(act), methods=["POST"]),
     ]
 
 
@@ -91,12 +94,21 @@ def _run(request: Request) -> dict[str, object]:
     return run_json(project, job, after=_step_number(query.get("after", "")))
 
 
-async def _save_caption(request: Request) -> Response:
+def _download(request: Request) -> dict[str, object]:
+    query = request.query_params
+    return download_json(query.get("model", ""), ask_hub=query.get("ask") == "1")
+
+
+def _posted(action: Callable[[dict[str, object]], dict[str, object]]) -> Callable[[Request], object]:
     """A browser sends a page of another site's JSON only after asking; the guards then refuse it."""
-    body = await request.body()
-    if len(body) > _LARGEST_BODY or request.headers.get("content-type", "") != "application/json":
-        return JSONResponse({"problem": "That is too long for a caption.", "remedy": "Shorten it."}, 413)
-    return await run_in_threadpool(_attempt_json, lambda: _store_caption(_sent_object(body)))
+
+    async def endpoint(request: Request) -> Response:
+        body = await request.body()
+        if len(body) > _LARGEST_BODY or request.headers.get("content-type", "") != "application/json":
+            return JSONResponse({"problem": "That is too long.", "remedy": "Shorten it."}, 413)
+        return await run_in_threadpool(_attempt_json, lambda: action(_sent_object(body)))
+
+    return endpoint
 
 
 def _sent_object(body: bytes) -> dict[str, object]:
@@ -105,7 +117,7 @@ def _sent_object(body: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         sent = None
     if not isinstance(sent, dict):
-        raise BadInput(problem="The caption did not arrive whole.", remedy="Type it again.")
+        raise BadInput(problem="What you typed did not arrive whole.", remedy="Type it again.")
     return sent
 
 

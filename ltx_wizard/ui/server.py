@@ -34,6 +34,7 @@ _HEAD = """
 <link rel="stylesheet" href="/wizard/assets/css/steps.css">
 <script src="/wizard/assets/js/wizard.js"></script><script src="/wizard/assets/js/scenes.js"></script>
 <script src="/wizard/assets/js/captions.js"></script><script src="/wizard/assets/js/recipe.js"></script>
+<script src="/wizard/assets/js/download.js"></script>
 <script src="/wizard/assets/js/chart.js"></script><script src="/wizard/assets/js/train.js"></script>
 """
 

@@ -137,8 +137,13 @@ def test_too_little_space_starts_nothing(
     server: FakeHub, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     monkeypatch.setattr(download_plan, "free_space", lambda _: 1000)
-    with pytest.raises(NoSpace):
+    with pytest.raises(NoSpace) as failed:
         downloads.start(MODEL)
+    view = downloads.view(MODEL)
+    assert view.plan is not None and (view.problem, view.remedy) == (
+        failed.value.problem,
+        failed.value.remedy,
+    )
     assert not (home / "downloads").exists()
 
 
