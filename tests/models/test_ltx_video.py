@@ -249,13 +249,15 @@ def test_a_model_in_training_is_sampled_in_its_training_precision(spec: Any, wit
     vae.to(torch.bfloat16)
     add_lora(transformer, LoraSettings(rank=4, alpha=4), seed=0)
     formats: dict[str, set[Any]] = {"lora": set(), "decoder": set()}
-    lora = transformer.transformer_blocks[0].attn1.to_q.lora_A["wizard"]
-    lora.register_forward_hook(lambda _module, _args, output: formats["lora"].add(output.dtype))
-    vae.decoder.register_forward_hook(
-        lambda _module, _args, output: formats["decoder"].add(
+
+    def watch(part: str) -> Any:
+        return lambda _module, _args, output: formats[part].add(
             (output.dtype, torch.is_autocast_enabled("cpu"))
         )
-    )
+
+    lora = transformer.transformer_blocks[0].attn1.to_q.lora_A["wizard"]
+    lora.register_forward_hook(watch("lora"))
+    vae.decoder.register_forward_hook(watch("decoder"))
     picture = np.full((64, 96, 3), 128, np.uint8) if with_picture else None
     made = sampler.sample(replace(_request(guidance=3.0), steps=2, first_frame=picture))
     assert made.std() > 1
