@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ltx_wizard.app.settings import read_app_settings
 from ltx_wizard.core.clip import Clip, Rejected, Source, SourceScenes
-from ltx_wizard.core.errors import NotFound, WizardError
+from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Goal, Project, trained_caption
 from ltx_wizard.core.recipe import Recipe, read_recipe
-from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model
+from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, needs_look_up
+from ltx_wizard.models.lookup import look_up
 from ltx_wizard.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -183,6 +185,34 @@ def model_spec(project: Project) -> ModelSpec:
 def models() -> tuple[ModelSpec, ...]:
     """Every base model that the app knows, also those that cannot be trained."""
     return CATALOG
+
+
+def spec_of(model: str) -> ModelSpec:
+    """What is known of a model on this computer; asks no server. Raises NotFound, BadInput."""
+    return find_model(model)
+
+
+def recognise_model(text: str) -> ModelSpec:
+    """What a person typed as a model: a catalog id, a folder, a .safetensors file or a hub repository.
+
+    A repository that is not known yet is looked up on the hub (a few kilobytes). Raises NotFound, BadInput,
+    DownloadFailed.
+    """
+    typed = text.strip()
+    if not typed:
+        raise BadInput(
+            problem="No model was given.",
+            remedy="Type the path of a folder or a .safetensors file, or a hub repository: owner/name.",
+        )
+    if needs_look_up(typed):
+        settings = read_app_settings()
+        if settings.hub_offline:
+            raise NotFound(
+                problem=f"{typed} is not on this computer, and LTX Wizard is set to stay offline.",
+                remedy="Go online in the Hub settings, or give a model on this computer.",
+            )
+        look_up(typed, settings.hub_endpoint)
+    return find_model(typed)
 
 
 def wanted_clips(goal: Goal) -> tuple[int, int, str]:

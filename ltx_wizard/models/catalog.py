@@ -247,8 +247,8 @@ def find_model(model: str) -> ModelSpec:
     path = _local_path(model)
     if path is not None:
         return _spec_of_path(path, recognise(path))
-    if is_repository(model):
-        return _spec_of_repository(model)
+    if _is_repository(model):
+        return _entry_in(model) or _spec_of_repository(model)
     known = ", ".join(spec.id for spec in CATALOG)
     raise NotFound(
         problem=f"There is no model called '{model}'.",
@@ -261,9 +261,26 @@ def models_for_lora(model: ModelSpec) -> tuple[ModelSpec, ...]:
     return tuple(spec for spec in CATALOG if spec.architecture == model.architecture)
 
 
-def is_repository(text: str) -> bool:
-    """Whether it reads like 'owner/name' on the hub."""
-    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) is not None
+def needs_look_up(model: str) -> bool:
+    """Whether it is a hub repository of which nothing is known on this computer yet."""
+    return (
+        all(spec.id != model for spec in CATALOG)
+        and _is_repository(model)
+        and _entry_in(model) is None
+        and recognise_cached(model) is None
+    )
+
+
+def _is_repository(model: str) -> bool:
+    """Whether it can only be 'owner/name' on the hub."""
+    is_name = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model) is not None
+    return is_name and _local_path(model) is None
+
+
+def _entry_in(repository: str) -> ModelSpec | None:
+    """The catalog's entry whose transformer lies there in diffusers layout."""
+    here = (repository, "transformer")
+    return next((spec for spec in CATALOG if spec.address("transformer") == here), None)
 
 
 def _local_path(model: str) -> Path | None:
@@ -280,7 +297,12 @@ def _local_path(model: str) -> Path | None:
 
 def _spec_of_path(path: Path, found: Recognised) -> ModelSpec:
     base = _base(found)
-    changes = {"id": str(path), "title": path.stem if path.is_file() else path.name, "variant": found.variant}
+    changes = {
+        "id": str(path),
+        "title": path.stem if path.is_file() else path.name,
+        "variant": found.variant,
+        "recognised": found.title,
+    }
     summary = f"Your own model: {found.title}."
     if found.layout == "pipeline-folder":
         return replace(base, **changes, summary=summary, source=str(path), local=True, part_gib=(), files=())
@@ -300,11 +322,6 @@ def _companions(base: ModelSpec) -> list[tuple[str, str, str]]:
 
 
 def _spec_of_repository(repository: str) -> ModelSpec:
-    if repository == _MAIN:
-        return LTXV_2B_090  # the version that lies there in diffusers layout
-    for spec in CATALOG:
-        if spec.source == repository and spec.address("transformer") == (repository, "transformer"):
-            return spec
     found = recognise_cached(repository)
     if found is None:
         raise NotFound(
@@ -318,6 +335,8 @@ def _spec_of_repository(repository: str) -> ModelSpec:
         summary=f"A model from the hub: {found.title}.",
         source=repository,
         variant=found.variant,
+        recognised=found.title,
+        part_gib=(),
         local=False,
         files=(),
     )

@@ -42,7 +42,8 @@ class ModelSpec:
 
     source: a hub repository id, or a folder in diffusers layout when local.
     architecture: models of one architecture take each other's LoRAs.
-    variant: the catalog id that a model of the user's own was recognised as; '' for the catalog's entries.
+    variant, recognised: of a model of the user's own, the catalog id that it is treated as, and what it is in
+    words; '' for the catalog's entries.
     standing: 'current' is what to choose; 'older' is kept for those who need that version; 'distilled'
     models draw with few steps and are not trained.
     part_gib: what each part weighs on the hub, in GiB; see catalog.py for how it is known.
@@ -76,6 +77,7 @@ class ModelSpec:
     min_vram_gib: float
     architecture: str = ""
     variant: str = ""
+    recognised: str = ""
     standing: Literal["current", "older", "distilled"] = "current"
     licence_url: str = ""
     part_gib: tuple[tuple[str, float], ...] = ()

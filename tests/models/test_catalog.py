@@ -119,7 +119,7 @@ def test_a_copy_of_the_practice_model_is_used_like_it(tmp_path: Path) -> None:
         "source": EMBEDDED.source,
         "summary": EMBEDDED.summary,
     }
-    assert replace(spec, variant="", **same) == EMBEDDED
+    assert replace(spec, variant="", recognised="", **same) == EMBEDDED
 
 
 def test_a_folder_gets_the_settings_of_what_it_is(tmp_path: Path) -> None:

@@ -7,20 +7,22 @@ from pathlib import Path
 
 import gradio as gr
 
-from ltx_wizard.app import datasets, projects, system
+from ltx_wizard.app import datasets, projects
 from ltx_wizard.app.projects import ProjectCard
 from ltx_wizard.core.errors import BadInput
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.units import duration_text, plural
 from ltx_wizard.ui import media
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, badge, button, h, icon, icon_button, notice, step_header
+from ltx_wizard.ui.components import Markup, button, h, icon, icon_button, notice, step_header
 from ltx_wizard.ui.icons import goal_svg
-from ltx_wizard.ui.page import Data, Page, StepView, Updates, panel
+from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
+from ltx_wizard.ui.steps import goal_models
 from ltx_wizard.ui.words import GOAL_SENTENCES, GOAL_TITLES
 
 _OFFERED = (Goal.STYLE, Goal.CHARACTER, Goal.MOTION, Goal.DETAIL)
 """Control needs pairs of videos; it is offered once they can be imported."""
+# The values of the two cards that are chosen reach the server in place of two inputs that nobody sees.
 _CHOICES = (
     "(path, step, name, trigger) => [path, step, name, trigger, ...window.wizard.choices('goal', 'model')]"
 )
@@ -46,7 +48,9 @@ def build(page: Page) -> StepView:
             max_length=100,
             elem_id="goal-trigger",
         )
-    models = panel("goal-models")
+    models = goal_models.build(page)
+    live_panel("download")
+    choices = [gr.Textbox(visible=False, elem_id=f"goal-chosen-{choice}") for choice in ("goal", "model")]
     recent = panel("goal-recent")
     with gr.Row(elem_classes="wz-footer"):
         primary = gr.Button("Create project", variant="primary", elem_id="goal-primary")
@@ -57,9 +61,7 @@ def build(page: Page) -> StepView:
             head: _head(project),
             sample: "" if project else _sample_banner(),
             goals: _goal_cards(settings.goal if settings else Goal.STYLE, saved=project is not None),
-            models: _model_cards(
-                settings.model if settings else _proposed_model(), saved=project is not None
-            ),
+            **models.render(project),
             recent: _recent(projects.recent(), project),
             primary: gr.update(value="Add videos" if project else "Create project"),
         }
@@ -67,14 +69,14 @@ def build(page: Page) -> StepView:
             return {**shown, name: settings.name, trigger: settings.trigger_word}
         return shown
 
-    page.on(primary.click, _create_or_go_on, [name, trigger], js=_CHOICES)
+    page.on(primary.click, _create_or_go_on, [name, trigger, *choices], js=_CHOICES)
     page.on(name.blur, _rename, [name])
     page.on(name.submit, _rename, [name])
     page.on(trigger.blur, _set_trigger, [trigger])
     page.on(trigger.submit, _set_trigger, [trigger])
     page.light(name.input, _propose_trigger, [page.project, name, trigger], [trigger])
     page.on_act(goals, {"goal": lambda path, data: _update(path, goal=Goal(data["value"]))})
-    page.on_act(models, {"model": lambda path, data: _update(path, model=data["value"])})
+    page.on_act(models.cards, {"model": lambda path, data: _update(path, model=data["value"])})
     page.on_act(sample, {"sample": _open_sample})
     page.on_act(recent, {"open": _open_recent, "rename": _rename_other, "duplicate": _duplicate})
     return StepView("goal", "Goal", notice_card, render, needs_project=False)
@@ -142,13 +144,6 @@ def _propose_trigger(path: str, name: str, trigger: str) -> object:
 _proposals: set[str] = set()
 
 
-def _proposed_model() -> str:
-    card = system.first_gpu()
-    vram = card.vram_gib if card else 0.0
-    fitting = [spec for spec in datasets.models() if spec.trainable and spec.min_vram_gib <= vram + 0.5]
-    return max(fitting, key=lambda spec: spec.min_vram_gib).id
-
-
 def _head(project: Project | None) -> Markup:
     sentence = (
         "What do you want to make? The goal decides how many clips you need and which settings are proposed."
@@ -181,34 +176,6 @@ def _goal_cards(chosen: Goal, saved: bool) -> Markup:
         for goal in _OFFERED
     ]  # fmt: skip
     return h("div.wz-goals", cards, role="radiogroup", aria_label="Goal")
-
-
-def _model_cards(chosen: str, saved: bool) -> Markup:
-    card = system.first_gpu()
-    vram = card.vram_gib if card else 0.0
-    specs = [spec for spec in datasets.models() if spec.trainable]
-    rows = []
-    for spec in specs:
-        fits = spec.min_vram_gib <= vram + 0.5
-        need = (
-            f"needs {spec.min_vram_gib:.0f} GB graphics memory"
-            if spec.min_vram_gib
-            else "needs no graphics card"
-        )
-        have = f"you have {vram:.0f}" if card else "none found"
-        reason = need if not spec.min_vram_gib else f"{need}; {have}"
-        rows.append(
-            h("label.wz-choice.wz-model",
-              h("input", type="radio", name="model", value=spec.id, checked=spec.id == chosen,
-                data_change="model" if saved else None),
-              h("div.wz-grow",
-                h("div.wz-line", h("strong", spec.title),
-                  badge("proposed", "good") if spec.id == _proposed_model() else None,
-                  badge(spec.parameters_text)),
-                h("p", spec.summary)),
-              h("span", reason, class_="wz-fit " + ("good" if fits else "warn")))
-        )  # fmt: skip
-    return h("div", h("h2", "Base model"), h("div.wz-models", rows, role="radiogroup"))
 
 
 def _recent(cards: list[ProjectCard], current: Project | None) -> Markup | str:
