@@ -15,6 +15,7 @@ from ltx_wizard import __version__
 from ltx_wizard.commands import computer, dataset, training
 from ltx_wizard.commands.console import Console, show_error
 from ltx_wizard.commands.demo import demo
+from ltx_wizard.commands.download import download
 from ltx_wizard.commands.following import JobStopped
 from ltx_wizard.core.errors import WizardError, explain_os_error
 from ltx_wizard.core.project import Goal
@@ -81,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     add = command("demo", demo, "Every stage on the sample project, with the model that comes along.", True)
     add("--out", type=Path, required=True, metavar="DIR", help="folder for LoRA, samples, chart and report")
     add("--steps", type=_at_least_one, default=None, help=argparse.SUPPRESS)
+    add = command("download", download, "Get a model from the hub. Started again, it goes on.", True)
+    add("model", metavar="MODEL", help="its id, such as ltxv-2b-0.9.6-dev")
     _add_dataset_commands(command)
     _add_training_commands(command)
     command("doctor", lambda _, console: computer.doctor(console), "What this computer has and lacks.", True)

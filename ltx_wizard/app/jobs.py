@@ -34,6 +34,7 @@ from ltx_wizard.core.run import (
     TrainJob,
     list_job_folders,
 )
+from ltx_wizard.models.weights import find_files
 
 if TYPE_CHECKING:
     from ltx_wizard.dataset.checks import Finding
@@ -61,6 +62,11 @@ def start(project: Project, settings: JobSettings, name: str = "") -> JobFolder:
     folder = create_job(project, settings, name)
     _SUPERVISOR.start(folder)
     return folder
+
+
+def launch(folder: JobFolder) -> None:
+    """Start the worker of a job that belongs to no project, and follow it."""
+    _SUPERVISOR.start(folder)
 
 
 def start_find_scenes(project: Project) -> JobFolder:
@@ -119,12 +125,15 @@ def training_job(project: Project, recipe: Recipe) -> TrainJob:
 
 
 def refuse_unready(project: Project) -> None:
-    """Raise NotReady if the model cannot be trained or the check has findings that must be fixed."""
+    """Raise NotReady if the model cannot be trained or the check has findings that must be fixed, NotFound if
+    the model is not on this computer.
+    """
     spec = datasets.model_spec(project)
     if not spec.trainable:
         raise NotReady(
             problem=f"{spec.title} cannot be trained. {spec.why_not_trainable}", remedy="Choose a dev model."
         )
+    find_files(spec)
     must = [finding for finding in datasets.check(project) if finding.level == "must"]
     if must:
         raise NotReady(problem=f"{must[0].title}: {must[0].why}", remedy=must[0].remedy)
@@ -250,6 +259,7 @@ def describe(folder: JobFolder) -> str:
         "sample": "making sample videos",
         "measure": "measuring the LoRA",
         "export": "exporting the LoRA",
+        "download": "downloading a model",
     }
     try:
         return names[folder.read_job().settings.kind]

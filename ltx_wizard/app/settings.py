@@ -1,4 +1,6 @@
-"""What the app remembers between starts: the recent projects."""
+"""What the app remembers between starts: recent projects, whether to heed the memory plan, how to reach the
+hub. Never a token: that stays in the store of the hub's own library.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,9 @@ class AppSettings(Document):
     """The content of settings.json in the user's LTX Wizard folder."""
 
     recent_projects: tuple[str, ...] = ()
+    ignore_memory_plan: bool = False
+    hub_endpoint: str = ""
+    hub_offline: bool = False
 
 
 def read_app_settings() -> AppSettings:
@@ -36,22 +41,37 @@ def recent_projects() -> list[Path]:
 
 def remember_project(folder: Path) -> None:
     """Put a project at the top of the recent list."""
-    _change(lambda paths: (str(folder), *(path for path in paths if path != str(folder)))[:_MOST_RECENT])
+    _change_recent(
+        lambda paths: (str(folder), *(path for path in paths if path != str(folder)))[:_MOST_RECENT]
+    )
 
 
 def forget_project(folder: Path) -> None:
     """Take a project off the recent list; its folder stays."""
-    _change(lambda paths: tuple(path for path in paths if path != str(folder)))
+    _change_recent(lambda paths: tuple(path for path in paths if path != str(folder)))
 
 
-def _change(change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+def set_ignore_memory_plan(ignore: bool) -> None:
+    """Whether training starts although the plan says that the card cannot hold it."""
+    _change(lambda settings: settings.model_copy(update={"ignore_memory_plan": ignore}))
+
+
+def set_hub(endpoint: str, offline: bool) -> None:
+    """The address of a mirror, empty for none, and whether to leave the network alone."""
+    _change(lambda settings: settings.model_copy(update={"hub_endpoint": endpoint, "hub_offline": offline}))
+
+
+def _change_recent(change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+    _change(
+        lambda settings: settings.model_copy(update={"recent_projects": change(settings.recent_projects)})
+    )
+
+
+def _change(change: Callable[[AppSettings], AppSettings]) -> None:
     try:
         places.home().mkdir(parents=True, exist_ok=True)
         with FileLock(places.home() / ".settings.lock", timeout=10):
-            settings = read_app_settings()
-            write_document(
-                _file(), settings.model_copy(update={"recent_projects": change(settings.recent_projects)})
-            )
+            write_document(_file(), change(read_app_settings()))
     except OSError as error:
         raise explain_os_error(error, places.home()) from error
 
