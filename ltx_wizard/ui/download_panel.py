@@ -47,12 +47,12 @@ def act(sent: dict[str, object]) -> dict[str, object]:
 
 def _title(view: DownloadView) -> str:
     if view.state == "here":
-        return "This model is on this computer."
+        return f"{view.title} is on this computer."
     if view.state == "running":
         stage = view.progress.stage if view.progress else "Starting"
         return "Stopping ..." if view.stopping else stage
     if view.plan is None:
-        return "This model is not on this computer yet."
+        return f"{view.title} is not on this computer yet."
     if view.plan.remaining_bytes == 0:
         return "Everything is fetched; it only has to be put in its place."
     return f"Needs {bytes_text(view.plan.remaining_bytes)} download"
