@@ -13,6 +13,7 @@ from ltx_wizard.core.recipe import parse_bucket
 from ltx_wizard.interop.export_record import ExportRecord
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.spec import ModelSpec
+from ltx_wizard.models.weights import ON_THIS_COMPUTER
 
 _CLASSES = {
     "transformer": "LTXVideoTransformer3DModel",
@@ -144,6 +145,9 @@ def _parts(spec: ModelSpec) -> list[tuple[str, str, str]]:
 
 def _load_part(role: str, repository: str, path: str) -> str:
     dtype = "" if role in _WITHOUT_DTYPE else ", torch_dtype=dtype"
+    if repository == ON_THIS_COMPUTER:
+        load = "from_single_file" if path.endswith(".safetensors") else "from_pretrained"
+        return f"{role} = {_CLASSES[role]}.{load}({path!r}{dtype})"
     if path.endswith(".safetensors"):
         address = f"{_HUB}/{repository}/blob/main/{path}"
         return f"{role} = {_CLASSES[role]}.from_single_file({address!r}{dtype})"

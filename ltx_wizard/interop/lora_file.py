@@ -31,7 +31,7 @@ def header(facts: LoraFacts, spec: ModelSpec) -> dict[str, str]:
     return {
         "format": "pt",
         "tool": f"ltx-wizard {__version__}",
-        "base_model": spec.id if spec.source else "",
+        "base_model": spec.public_name,
         "base_model_source": spec.source.rsplit("/", 1)[-1] if spec.local else spec.source,
         "base_model_licence": spec.licence,
         "family": spec.family,
@@ -52,6 +52,6 @@ def header(facts: LoraFacts, spec: ModelSpec) -> dict[str, str]:
         "modelspec.trigger_phrase": trigger,
         "ss_network_dim": str(facts.rank),
         "ss_network_alpha": str(facts.rank),
-        "ss_base_model_version": spec.id if not spec.local else spec.family,
+        "ss_base_model_version": spec.family if spec.local else spec.public_name,
         "ss_tag_frequency": json.dumps({"dataset": {trigger: facts.clips}}) if trigger else "{}",
     }

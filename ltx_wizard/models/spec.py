@@ -6,6 +6,7 @@ A model that needs an `if` elsewhere lacks a field here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
@@ -89,6 +90,11 @@ class ModelSpec:
     def download_gib(self) -> float:
         """All parts that come from the hub, in GiB; 0 for a model that is on this computer."""
         return sum(gib for _, gib in self.part_gib)
+
+    @property
+    def public_name(self) -> str:
+        """Names the model in files that leave this computer: no paths."""
+        return self.variant or self.family if Path(self.id).is_absolute() else self.id
 
     def address(self, role: str) -> tuple[str, str]:
         """(repository, path inside it) of a part on the hub; ('file', path) for one on this computer."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from model_files import original_transformer, write_header_only
 
 from ltx_wizard.app.exports import exports, python_snippet
 from ltx_wizard.core.clip import Clip, MediaKind
@@ -12,7 +13,7 @@ from ltx_wizard.core.documents import write_document, write_lines
 from ltx_wizard.core.places import EMBEDDED_MODEL
 from ltx_wizard.core.project import Project, TriggerPlacement
 from ltx_wizard.interop.export_record import ExportRecord
-from ltx_wizard.models.catalog import EMBEDDED, LTXV_2B_096_DEV, LTXV_13B_097_DEV
+from ltx_wizard.models.catalog import EMBEDDED, LTXV_2B_096_DEV, LTXV_13B_097_DEV, find_model
 from ltx_wizard.models.spec import SamplingDefaults
 
 
@@ -98,6 +99,17 @@ def test_parts_from_other_repositories_are_loaded_from_there() -> None:
     assert "from_pretrained('Lightricks/LTX-Video-0.9.5', subfolder='vae', torch_dtype=dtype)" in snippet
     assert "LTXConditionPipeline.from_pretrained(" in snippet
     assert "from_single_file" not in python_snippet(LTXV_13B_097_DEV, Path("lora.safetensors"), "A dog runs.")
+
+
+def test_a_model_of_ones_own_is_loaded_from_where_it_lies(tmp_path: Path) -> None:
+    file = write_header_only(tmp_path / "ltxv-13b-0.9.7-dev.safetensors", original_transformer("13b"))
+    snippet = python_snippet(find_model(str(file)), Path("lora.safetensors"), "A dog runs.")
+    ast.parse(snippet)
+    assert (
+        f"transformer = LTXVideoTransformer3DModel.from_single_file({str(file)!r}, torch_dtype=dtype)"
+        in snippet
+    )
+    assert "LTXConditionPipeline.from_pretrained(\n    'Lightricks/LTX-Video-0.9.7-dev'," in snippet
 
 
 def test_a_snippet_asks_for_what_the_model_is_made_for() -> None:

@@ -141,6 +141,14 @@ def test_a_single_file_takes_its_companions_from_its_own_version(tmp_path: Path)
     assert not spec.local
 
 
+def test_no_path_of_this_computer_is_in_the_name_for_others(tmp_path: Path) -> None:
+    file = write_header_only(tmp_path / "ltxv-13b-0.9.7-dev.safetensors", original_transformer("13b"))
+    assert find_model(str(file)).public_name == "ltxv-13b-0.9.7-dev"
+    assert replace(EMBEDDED, id=str(tmp_path), variant="").public_name == "ltx-video"
+    assert replace(EMBEDDED, id="owner/name", variant="embedded").public_name == "owner/name"
+    assert {spec.public_name for spec in CATALOG} == {spec.id for spec in CATALOG}
+
+
 def test_a_distilled_file_is_not_trained_either(tmp_path: Path) -> None:
     file = write_header_only(tmp_path / "ltxv-2b-0.9.8-distilled.safetensors", original_transformer("2b"))
     assert not find_model(str(file)).trainable

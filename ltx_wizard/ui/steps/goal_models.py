@@ -107,7 +107,7 @@ def use_own(path: str, text: str) -> tuple[object, Markup]:
     except WizardError as error:
         return gr.skip(), error_card(error.problem, error.remedy)
     what = spec.recognised or spec.title
-    return model_cards(spec.id, saved=bool(path)), notice(f"{what}. It is chosen above.", "good")
+    return model_cards(spec.id, saved=bool(path)), notice(f"This is {what}. It is chosen above.", "good")
 
 
 def _trainable(spec: ModelSpec) -> ModelSpec:
