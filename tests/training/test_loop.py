@@ -127,6 +127,19 @@ def test_a_run_leaves_losses_samples_and_checkpoints_and_the_loss_falls(dataset:
     assert status.result["lora"] == "checkpoints/step-000024/lora.safetensors"
 
 
+def test_a_run_samples_also_from_a_first_frame_where_the_recipe_says_so(dataset: Project) -> None:
+    validation = {"prompts": ("A red square.",), "sampling_steps": 2, "first_frame": True}
+    folder = _run(dataset, _recipe(1, **{f"validation.{name}": value for name, value in validation.items()}))
+    assert main([str(folder.folder)]) == 0
+    samples = folder.status().samples
+    assert [(item.step, item.prompt_index, item.prompt) for item in samples] == [
+        (step, index, prompt)
+        for step in (0, 1)
+        for index, prompt in enumerate(("A red square.", "A red square. (from a first frame)"))
+    ]
+    assert all((folder.folder / item.file).stat().st_size > 500 for item in samples)
+
+
 def test_lora_weights_stay_fp32_and_b_leaves_zero(dataset: Project) -> None:
     folder = _run(dataset, _recipe(2))
     main([str(folder.folder)])
