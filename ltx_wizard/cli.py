@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ltx_wizard import __version__
-from ltx_wizard.commands import computer, dataset, training
+from ltx_wizard.commands import computer, dataset, models, training
 from ltx_wizard.commands.console import Console, show_error
 from ltx_wizard.commands.demo import demo
 from ltx_wizard.commands.download import download
@@ -84,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=_at_least_one, default=None, help=argparse.SUPPRESS)
     add = command("download", download, "Get a model from the hub. Started again, it goes on.", True)
     add("model", metavar="MODEL", help="its id, such as ltxv-2b-0.9.6-dev")
+    add = command("models", models.models, "The base models, or what a model of your own is.", True)
+    add("model", nargs="?", default="", metavar="PATH", help="a folder, a .safetensors file or owner/name")
     _add_dataset_commands(command)
     _add_training_commands(command)
     command("doctor", lambda _, console: computer.doctor(console), "What this computer has and lacks.", True)
@@ -144,6 +146,12 @@ def _add_training_commands(command: Callable[..., Add]) -> None:
     )
     add("--lora", type=Path, default=None, metavar="FILE", help="default: the newest checkpoint")
     add("--base", action="store_true", help="without a LoRA")
+    add(
+        "--model",
+        default="",
+        metavar="ID",
+        help="draw with this one, such as the distilled; default: the trained",
+    )
     add("--strength", type=float, default=1.0, help="of the LoRA; default: 1")
     add("--seed", type=int, default=None, help="default: the recipe's")
 

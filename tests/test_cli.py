@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_files import original_transformer, write_header_only
 
 from ltx_wizard.app import datasets, jobs
 from ltx_wizard.app.settings import recent_projects
@@ -23,7 +25,7 @@ from ltx_wizard.commands.console import Console, ConsoleReport, printable
 from ltx_wizard.commands.demo import DemoReport
 from ltx_wizard.commands.following import JobStopped, follow
 from ltx_wizard.commands.loss_chart import write_loss_chart
-from ltx_wizard.commands.training import settings_of
+from ltx_wizard.commands.training import sample_job, settings_of
 from ltx_wizard.core.clip import CaptionState
 from ltx_wizard.core.errors import BadSetting, JobFailed, NotReady
 from ltx_wizard.core.events import Progress, StepDone, Validated
@@ -637,3 +639,37 @@ def test_demo_leaves_everything_and_does_not_overwrite_an_earlier_one(run: Run, 
     assert report.project == str(out / "project-2")
     assert (out / "project" / "mine.txt").read_text() == "kept"
     assert recent_projects() == []  # a demo is not the user's work
+
+
+def test_models_lists_the_catalog(run: Run) -> None:
+    shown = run("models")
+    assert shown.status == 0
+    assert "ltxv-13b-0.9.7-dev" in shown.out
+    assert (
+        shown.out.index("To train") < shown.out.index("Older versions") < shown.out.index("For sampling only")
+    )
+    listed = {model["id"]: model for model in run("models", "--json").json["models"]}
+    assert set(listed) == {spec.id for spec in datasets.models()}
+    assert not listed["ltxv-2b-0.9.8-distilled"]["trainable"]
+    assert listed["ltxv-2b-0.9.6-dev"]["part_gib"]["transformer"] == pytest.approx(5.91, abs=0.01)
+
+
+def test_models_recognises_a_file_and_refuses_what_is_none(run: Run, tmp_path: Path) -> None:
+    file = write_header_only(tmp_path / "ltxv-13b-0.9.8-dev.safetensors", original_transformer("13b"))
+    found = run("models", file, "--json").json["model"]
+    assert (found["variant"], found["architecture"]) == ("ltxv-13b-0.9.8-dev", "ltxv-13b")
+    assert "It is treated as ltxv-13b-0.9.8-dev." in run("models", file).out
+    lora = write_header_only(tmp_path / "lora.safetensors", {"transformer.a.lora_A.weight": (8, 8)})
+    assert run("models", lora).is_problem("is a LoRA, not a model.", "Choose the base model")
+
+
+def test_samples_of_a_distilled_model_take_8_steps_without_guidance(run: Run, tmp_path: Path) -> None:
+    run("new", "--project", tmp_path / "p", "--model", "ltxv-13b-0.9.7-dev")
+    project = Project.open(tmp_path / "p")
+    given = argparse.Namespace(prompt=["A cat"], seed=None, strength=1.0, model="ltxv-13b-0.9.8-distilled")
+    job = sample_job(project, given, None)
+    assert (job.model, job.sampling_steps, job.guidance) == ("ltxv-13b-0.9.8-distilled", 8, 1.0)
+    given.model = ""
+    assert sample_job(project, given, None).guidance > 1
+    answer = run("sample", "--project", tmp_path / "p", "--base", "--model", "ltxv-2b-0.9.8-distilled")
+    assert answer.is_problem("does not fit LTX-Video 2B 0.9.8 distilled", "Choose one of ltxv-13b-0.9.7-dev")

@@ -12,7 +12,7 @@ from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Goal, Project, trained_caption
 from ltx_wizard.core.recipe import Recipe, read_recipe
-from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, needs_look_up
+from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, models_for_lora, needs_look_up
 from ltx_wizard.models.lookup import look_up
 from ltx_wizard.models.spec import ModelSpec
 
@@ -180,6 +180,22 @@ def model_spec(project: Project) -> ModelSpec:
     """The model that this project trains; the practice model until one is chosen."""
     chosen = project.read_settings().model
     return find_model(chosen) if chosen else EMBEDDED
+
+
+def sampling_model(project: Project, model: str = "") -> ModelSpec:
+    """What draws sample videos: the project's model, or another on which its LoRAs work.
+
+    Raises BadInput for one of another architecture, NotFound for an unknown one.
+    """
+    trained = model_spec(project)
+    spec = find_model(model) if model else trained
+    if spec.architecture == trained.architecture:
+        return spec
+    fitting = ", ".join(other.id for other in models_for_lora(trained))
+    raise BadInput(
+        problem=f"A LoRA for {trained.title} does not fit {spec.title}.",
+        remedy=f"Choose one of {fitting or trained.id}.",
+    )
 
 
 def models() -> tuple[ModelSpec, ...]:

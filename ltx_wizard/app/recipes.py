@@ -34,7 +34,7 @@ from ltx_wizard.core.recipe import (
     write_recipe,
 )
 from ltx_wizard.core.units import plural
-from ltx_wizard.models.catalog import CATALOG
+from ltx_wizard.models.catalog import CATALOG, models_for_lora
 from ltx_wizard.models.spec import ModelSpec
 
 VRAM_TOLERANCE = 0.92
@@ -199,10 +199,15 @@ def _read_once(path: Path, _modified_ns: int) -> Preset:
 
 
 def _presets_for(project: Project) -> list[Preset]:
-    """Those made for the model; for one from a folder, those of the larger models of its family."""
+    """Those made for the model, or else for its architecture, or else for the large models of its family."""
     spec = datasets.model_spec(project)
     made_for_it = [preset for preset in presets() if spec.id in preset.models]
-    return made_for_it or [preset for preset in presets() if _is_of_family(preset, spec)]
+    alike = {model.id for model in models_for_lora(spec)}
+    return (
+        made_for_it
+        or [preset for preset in presets() if alike & set(preset.models)]
+        or [preset for preset in presets() if _is_of_family(preset, spec)]
+    )
 
 
 def _is_of_family(preset: Preset, spec: ModelSpec) -> bool:

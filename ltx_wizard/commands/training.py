@@ -110,13 +110,14 @@ def sample_job(project: Project, given: Namespace, lora: Path | None) -> SampleJ
     """Prompts, size and seed as asked for; else as the recipe makes its samples."""
     settings, spec, recipe = (
         project.read_settings(),
-        datasets.model_spec(project),
+        datasets.sampling_model(project, given.model),
         recipes.current_recipe(project),
     )
     prompts = given.prompt or recipe.validation.prompts or settings.validation_prompts
     if not prompts:
         raise NotReady(problem="There is no prompt to sample.", remedy='Give one: --prompt "A cat runs"')
     width, height, frames = sample_size(project, recipe)
+    is_distilled = spec.standing == "distilled"
     return SampleJob(
         model=spec.id,
         lora_file=str(lora or ""),
@@ -127,8 +128,8 @@ def sample_job(project: Project, given: Namespace, lora: Path | None) -> SampleJ
         height=height,
         frames=frames,
         fps=spec.fps,
-        sampling_steps=recipe.validation.sampling_steps,
-        guidance=recipe.validation.guidance,
+        sampling_steps=spec.sampling.steps if is_distilled else recipe.validation.sampling_steps,
+        guidance=spec.sampling.guidance if is_distilled else recipe.validation.guidance,
         negative_prompt=recipe.validation.negative_prompt,
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from model_files import original_transformer, other_size, write_config, write_header_only
 
 from ltx_wizard.app import datasets, recipes
 from ltx_wizard.app.system import Gpu
@@ -258,11 +259,21 @@ def test_a_recipe_saved_for_another_model_does_not_count(project: Project) -> No
     assert datasets.wanted_buckets(project) == ()
 
 
-def test_a_model_from_a_folder_gets_the_presets_of_its_family(project: Project, tmp_path: Path) -> None:
-    folder = tmp_path / "my-model"
-    folder.mkdir()
-    (folder / "model_index.json").write_text("{}")
-    project.change_settings(model=str(folder))
+def test_a_model_of_ones_own_gets_the_presets_of_its_architecture(project: Project, tmp_path: Path) -> None:
+    file = write_header_only(tmp_path / "my-13b.safetensors", original_transformer("13b"))
+    for model in (str(file), "ltxv-13b-0.9.8-dev"):
+        project.change_settings(model=model)
+        names = {card.preset.name for card in recipes.preset_cards(project)}
+        assert "ltxv-13b-lora-standard" in names
+        assert all(name.startswith("ltxv-13b") for name in names)
+
+
+def test_a_model_of_a_size_of_its_own_gets_the_presets_of_its_family(
+    project: Project, tmp_path: Path
+) -> None:
+    write_config(tmp_path / "own" / "config.json", "LTXVideoTransformer3DModel", num_attention_heads=4)
+    write_header_only(tmp_path / "own" / "diffusion_pytorch_model.safetensors", other_size())
+    project.change_settings(model=str(tmp_path / "own"))
     names = {card.preset.name for card in recipes.preset_cards(project)}
     assert {"ltxv-2b-lora-low-vram", "ltxv-13b-lora-standard"} <= names
     assert not any(name.startswith("practice") for name in names)
