@@ -38,8 +38,8 @@ class FakeHub:
 
     tokens: those that are known. gated: only for tokens in accepted. breaks: for a path, after how many
     bytes each of the next answers breaks off. corrupt, refuse: for a path, how many of the next answers have
-    a wrong byte, and their statuses. bytes_per_s: 0 is as fast as it goes. is_login_page: as in a hotel,
-    every address answers with a page.
+    a wrong byte, and their statuses. bytes_per_s: 0 is as fast as it goes. page: as in a hotel, every
+    address answers with it.
     """
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class FakeHub:
     refuse: dict[str, list[int]] = field(default_factory=dict)
     shown_size: dict[str, int] = field(default_factory=dict)
     ignores_ranges: bool = False
-    is_login_page: bool = False
+    page: bytes = b""
     bytes_per_s: float = 0.0
     commit: str = "c" * 40
     asked: list[Asked] = field(default_factory=list)
@@ -143,7 +143,7 @@ def _handler(hub: FakeHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             spoken = self.headers.get("Authorization", "").removeprefix("Bearer ")
             first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
             hub.asked.append(Asked(server_name, self.command, path, spoken, first))
-            if hub.is_login_page:
+            if hub.page:
                 return self._page()
             statuses = next((left for end, left in hub.refuse.items() if path.endswith(end)), [])
             if statuses:
@@ -157,12 +157,11 @@ def _handler(hub: FakeHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             return self._file(path.lstrip("/"), spoken, first)
 
         def _page(self) -> None:
-            body = b"<html>Please log in</html>"
             self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(hub.page)))
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(body)
+                self.wfile.write(hub.page)
 
         def _who(self, spoken: str) -> None:
             if not spoken:

@@ -100,19 +100,22 @@ def list_files(repository: str, endpoint: str = "") -> tuple[HubFile, ...]:
 
     api = HfApi(endpoint=hub_address(endpoint), token=token_for(endpoint))
     with explained(repository, endpoint):
-        found = api.model_info(repository, files_metadata=True, timeout=TIMEOUT_S)
-        return tuple(
-            HubFile(
-                repository=repository,
-                path=item.rfilename,
-                size=item.size if item.lfs is None else item.lfs.size,
-                sha256=item.lfs.sha256 if item.lfs else "",
-                git_id=item.blob_id or "",
-                commit=found.sha or "",
-            )
-            for item in found.siblings or ()
-            if item.size is not None
+        try:
+            found = api.model_info(repository, files_metadata=True, timeout=TIMEOUT_S)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError("That is no description of a model.") from error
+    return tuple(
+        HubFile(
+            repository=repository,
+            path=item.rfilename,
+            size=item.size if item.lfs is None else item.lfs.size,
+            sha256=item.lfs.sha256 if item.lfs else "",
+            git_id=item.blob_id or "",
+            commit=found.sha or "",
         )
+        for item in found.siblings or ()
+        if item.size is not None
+    )
 
 
 @contextmanager
@@ -140,7 +143,7 @@ def explained(repository: str, endpoint: str) -> Iterator[None]:
             problem=f"'{repository}' is not the name of a model on the hub.",
             remedy="Give it as owner/name, such as Lightricks/LTX-Video.",
         ) from error
-    except (FileMetadataError, ValueError, TypeError, KeyError) as error:
+    except (FileMetadataError, ValueError) as error:
         raise DownloadFailed(
             problem=f"{hub_address(endpoint)} does not answer as the hub does.",
             remedy="Check the mirror in Hub settings, and whether this network asks you to log in first.",

@@ -39,6 +39,7 @@ class App:
 
     home: Path
     port: int
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -51,7 +52,7 @@ class App:
             **os.environ,
             "LTX_WIZARD_HOME": str(self.home),
             "OMP_WAIT_POLICY": "PASSIVE",
-            "HF_HUB_OFFLINE": "1",
+            **self.environment,
         }
         self.process = subprocess.Popen(
             [sys.executable, "app.py", "--no-browser", "--port", str(self.port)],
@@ -125,11 +126,17 @@ def chromium() -> str:
 
 
 @pytest.fixture
-def app(tmp_path: Path, chromium: str) -> Iterator[App]:
+def environment() -> dict[str, str]:
+    """What the app finds in its environment: no hub. A test of the hub gives its own."""
+    return {"HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def app(tmp_path: Path, chromium: str, environment: dict[str, str]) -> Iterator[App]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    running = App(tmp_path / "home", port)
+    running = App(tmp_path / "home", port, environment)
     running.start()
     yield running
     running.kill()

@@ -435,8 +435,9 @@ def test_a_hub_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     assert "does not answer" in failed.value.problem
 
 
-def test_the_login_page_of_a_network_is_told_apart(server: FakeHub) -> None:
-    server.is_login_page = True
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"[]", b"{}", b'{"id": "x", "siblings": 3}'])
+def test_the_login_page_of_a_network_is_told_apart(server: FakeHub, page: bytes) -> None:
+    server.page = page
     with pytest.raises(DownloadFailed) as failed:
         fetch(server)
     assert "does not answer as the hub does" in failed.value.problem
