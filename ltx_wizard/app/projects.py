@@ -64,9 +64,8 @@ def create_project(
     Raises BadInput for an empty or too long name or a folder with a project, NotFound for an unknown model.
     """
     clean = _checked_name(name)
-    if model:
-        find_model(model)
-    settings = _checked_settings(clean, goal, trigger_word.strip(), model)
+    chosen = find_model(model).id if model else ""  # of a path: the whole path, wherever it was typed
+    settings = _checked_settings(clean, goal, trigger_word.strip(), chosen)
     project = Project.create(folder or _free_folder(places.projects(), clean), settings)
     app_settings.remember_project(project.folder)
     return project

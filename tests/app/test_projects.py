@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -153,3 +154,10 @@ def test_the_sample_project_is_ready_to_be_cut_and_offers_its_preset() -> None:
     recipe = recipes.current_recipe(project)
     assert recipe.name == guide.preset
     assert recipe.validation.prompts == tuple(prompt.text for prompt in guide.prompts[:2])
+
+
+def test_a_model_of_ones_own_is_kept_as_a_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(places.EMBEDDED_MODEL, tmp_path / "models" / "mine")
+    monkeypatch.chdir(tmp_path)
+    project = projects.create_project("Cat", Goal.STYLE, model="models/mine", folder=tmp_path / "p")
+    assert project.read_settings().model == str(tmp_path / "models" / "mine")
