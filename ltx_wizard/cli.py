@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ltx_wizard import __version__
-from ltx_wizard.commands import computer, dataset, models, training
+from ltx_wizard.commands import computer, dataset, models, planning, training
 from ltx_wizard.commands.console import Console, show_error
 from ltx_wizard.commands.demo import demo
 from ltx_wizard.commands.download import download
@@ -98,7 +98,7 @@ def _add_dataset_commands(command: Callable[..., Add]) -> None:
     add("--name", default="", help="name that you see; default: the folder's")
     add("--goal", default="style", choices=[goal.value for goal in Goal], help="what to learn")
     add("--trigger", default=None, help='trigger word; default: a made-up one; "" for none')
-    add("--model", default="", help="base model: its id, or a folder in diffusers layout")
+    add("--model", default="", help="base model: its id, a folder, a .safetensors file or owner/name")
     add("--sample", action="store_true", help="the sample project, with videos and captions")
 
     add = command("import", dataset.import_media, "Add videos and images, or folders of them.")
@@ -131,6 +131,13 @@ def _add_training_commands(command: Callable[..., Add]) -> None:
     add("--preset", default="", metavar="NAME", help="start from this preset; default: the project's recipe")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: lora.rank=16")
     add("--steps", type=_at_least_one, default=None, help="the same as --set steps=N")
+    add("--anyway", action="store_true", help="even where the plan says that the card cannot hold it")
+
+    add = command("plan", planning.plan, "What training would need: memory, disk and time.", True)
+    _project(add)
+    add("--preset", default="", metavar="NAME", help="of this preset; default: of the project's recipe")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="with a setting changed")
+    add("--card", type=float, default=None, metavar="GB", help="for a card of this size; default: yours")
 
     add = command("resume", training.resume, "Go on with a run from its newest checkpoint.", True)
     _project(add)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ltx_wizard.app import datasets
+from ltx_wizard.app import datasets, memory_plan
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import (
     Supervisor,
@@ -107,8 +107,12 @@ def conform_job(project: Project) -> ConformJob:
     return ConformJob(buckets=buckets, fps=datasets.model_spec(project).fps)
 
 
-def start_training(project: Project, recipe: Recipe) -> JobFolder:
-    """Freeze the recipe and train. Raises NotReady naming what must be fixed first."""
+def start_training(project: Project, recipe: Recipe, anyway: bool = False) -> JobFolder:
+    """Freeze the recipe and train. Raises NotReady naming what must be fixed first, also where the memory
+    plan says that the card cannot hold it. anyway: the user wants to try all the same.
+    """
+    if not anyway:
+        memory_plan.refuse_unfit(project, recipe)
     return start(project, training_job(project, recipe), recipe.name)
 
 

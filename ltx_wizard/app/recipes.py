@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltx_wizard.app import datasets
+from ltx_wizard.app.memory_plan import Plan, bucket_counts, plan_for
 from ltx_wizard.app.system import Gpu, first_gpu
 from ltx_wizard.core import places
 from ltx_wizard.core.caption import has_slots
@@ -46,17 +47,25 @@ PROMPTS = 2
 TRIGGER = "{trigger}"
 """Where a validation prompt gets the trigger word."""
 
-_LEVELS = ("balanced", "best", "draft")
-"""What is offered first among presets for the same card."""
+_OFFERED_FIRST = ("balanced", "best", "draft")
+"""What is offered among presets for the same card."""
+
+_SHOWN_FIRST = ("draft", "balanced", "best")
+"""In which order presets for the same card are shown: from the shortest to the longest."""
 
 
 @dataclass(frozen=True)
 class PresetCard:
-    """A preset, its recipe already adapted to the project, and whether this computer can use it, in words."""
+    """A preset, its recipe already adapted to the project, and whether this computer can use it, in words.
+
+    plan: what that recipe needs here. of_this_size: whether it is for the size of card that is offered.
+    """
 
     preset: Preset
     fits: bool
     reason: str
+    plan: Plan
+    of_this_size: bool
 
 
 @dataclass(frozen=True)
@@ -105,18 +114,30 @@ def presets() -> list[Preset]:
 
 
 def preset_cards(project: Project) -> list[PresetCard]:
-    """The presets for the project's model: those that fit this computer first, the most demanding first."""
+    """The presets for the project's model: those that fit this computer first, the most demanding card
+    first, and for each card draft, balanced, best.
+    """
     card = first_gpu()
-    ordered = sorted(_presets_for(project), key=lambda preset: _order(preset, card))
+    ordered = sorted(_presets_for(project), key=lambda preset: _order(preset, card, _SHOWN_FIRST))
     facts = _Facts.of(project)
-    return [
-        PresetCard(
-            preset.model_copy(update={"recipe": _adapted(preset, facts)}),
-            fits_card(preset, card),
-            _fit_reason(preset, card),
+    counts: dict[tuple[str, ...], dict[str, int]] = {}
+    cards: list[PresetCard] = []
+    for preset in ordered:
+        recipe = _adapted(preset, facts)
+        wanted = recipe.data.buckets
+        if wanted not in counts:
+            counts[wanted] = bucket_counts(project, recipe)
+        plan = plan_for(project, recipe, counts[wanted], card)
+        cards.append(
+            PresetCard(
+                preset.model_copy(update={"recipe": recipe}),
+                fits_card(preset, card) and not _is_doubtful(preset, plan),
+                _plan_reason(preset, plan),
+                plan,
+                preset.min_vram_gib == ordered[0].min_vram_gib,
+            )
         )
-        for preset in ordered
-    ]
+    return cards
 
 
 def fits_card(preset: Preset, card: Gpu | None) -> bool:
@@ -162,6 +183,13 @@ def change_setting(project: Project, key: str, value: object) -> Recipe:
     save_recipe(project, changed)
     if key == "validation.prompts":
         project.change_settings(validation_prompts=changed.validation.prompts)
+    return changed
+
+
+def change_settings(project: Project, changes: dict[str, object]) -> Recipe:
+    """Change several settings at once and save the recipe. Raises BadSetting."""
+    changed = with_settings(current_recipe(project), changes)
+    save_recipe(project, changed)
     return changed
 
 
@@ -227,13 +255,25 @@ def _chosen_preset(project: Project) -> Preset:
     name = project.read_settings().recipe
     card = first_gpu()
     named = [preset for preset in candidates if preset.name == name]
-    return named[0] if named else min(candidates, key=lambda preset: _order(preset, card))
+    return named[0] if named else min(candidates, key=lambda preset: _order(preset, card, _OFFERED_FIRST))
 
 
-def _order(preset: Preset, card: Gpu | None) -> tuple[bool, float, int]:
+def _order(preset: Preset, card: Gpu | None, levels: tuple[str, ...]) -> tuple[bool, float, int]:
     """Fitting ones first, the most demanding first; of those that do not fit, the least demanding first."""
     fits = fits_card(preset, card)
-    return not fits, -preset.min_vram_gib if fits else preset.min_vram_gib, _LEVELS.index(preset.level)
+    return not fits, -preset.min_vram_gib if fits else preset.min_vram_gib, levels.index(preset.level)
+
+
+def _is_doubtful(preset: Preset, plan: Plan) -> bool:
+    """Predicted not to fit, and never measured to fit: a measured preset is believed."""
+    return preset.measured is None and plan.verdict == "unfit"
+
+
+def _plan_reason(preset: Preset, plan: Plan) -> str:
+    card = plan.card
+    if card is not None and fits_card(preset, card) and _is_doubtful(preset, plan):
+        return f"Predicted to need {plan.used:.1f} GB; your {card.name} has {card.vram_gib:.0f} GB."
+    return _fit_reason(preset, card)
 
 
 def _fit_reason(preset: Preset, card: Gpu | None) -> str:

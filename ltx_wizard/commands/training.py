@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from ltx_wizard.app import datasets, jobs, recipes
+from ltx_wizard.app import datasets, jobs, memory_plan, recipes
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
 from ltx_wizard.commands.following import event_count, follow
@@ -31,7 +31,8 @@ def train(given: Namespace, console: Console) -> int:
     for key, value in changes.items():
         recipes.change_setting(project, key, value)
     recipe = recipes.current_recipe(project)
-    run = jobs.start_training(project, recipe)
+    console.say(memory_plan.headline(memory_plan.plan(project, recipe)) + ".")
+    run = jobs.start_training(project, recipe, given.anyway)
     console.say(f"Training {recipe.title or recipe.name}: {plural(recipe.steps, 'step')}. Run: {run.name}")
     return _tell_trained(run, follow(run, console), console)
 

@@ -83,7 +83,7 @@ def test_the_guides_two_configurations_have_its_values() -> None:
 
 def test_without_a_card_the_practice_preset_is_offered_and_fits(project: Project) -> None:
     cards = recipes.preset_cards(project)
-    assert cards[0].preset.name == "practice-style"
+    assert {card.preset.name for card in cards} == {"practice-draft", "practice-style", "practice-best"}
     assert all(card.fits for card in cards)
     assert recipes.current_recipe(project).name == "practice-style"
 
@@ -92,16 +92,16 @@ def test_without_a_card_presets_for_large_models_say_what_they_need(project: Pro
     project.change_settings(model=LARGE)
     cards = recipes.preset_cards(project)
     assert not any(card.fits for card in cards)
-    assert cards[0].preset.min_vram_gib == 24
-    assert "NVIDIA card with 24 GB" in cards[0].reason
+    assert cards[0].preset.min_vram_gib == 8
+    assert "NVIDIA card with 8 GB" in cards[0].reason
 
 
 @pytest.mark.parametrize(
     ("name", "vram_gib", "model", "offered"),
     [
-        ("RTX 4080", 15.99, SMALL, "ltxv-2b-lora-low-vram"),
+        ("RTX 4080", 15.99, SMALL, "ltxv-2b-balanced-16gb"),
         ("RTX 4090", 23.99, SMALL, "ltxv-2b-balanced-24gb"),
-        ("A10G", 22.5, LARGE, "ltxv-13b-lora-standard"),
+        ("A10G", 22.5, LARGE, "ltxv-13b-balanced-24gb"),
         ("L40S", 45.0, LARGE, "ltxv-13b-balanced-48gb"),
         ("H100", 79.6, LARGE, "ltxv-13b-balanced-80gb"),
         ("H200", 139.8, SMALL, "ltxv-2b-balanced-80gb"),
@@ -117,20 +117,35 @@ def test_the_preset_that_fits_the_card_is_offered(
 ) -> None:
     card(name, vram_gib)
     project.change_settings(model=model)
-    first = recipes.preset_cards(project)[0]
-    assert (first.preset.name, first.fits) == (offered, True)
     assert recipes.current_recipe(project).name == offered
-    assert name in first.reason
+    shown = next(card for card in recipes.preset_cards(project) if card.preset.name == offered)
+    assert (shown.fits, shown.of_this_size) == (True, True)
+    assert name in shown.reason
+
+
+def test_presets_for_one_size_of_card_are_shown_from_draft_to_best(
+    project: Project, card: Callable[[str, float], None]
+) -> None:
+    card("RTX 4090", 23.99)
+    project.change_settings(model=SMALL)
+    cards = recipes.preset_cards(project)
+    sizes: dict[float, list[str]] = {}
+    for item in cards:
+        sizes.setdefault(item.preset.min_vram_gib, []).append(item.preset.level)
+    order = ["draft", "balanced", "best"]
+    assert all(levels == sorted(levels, key=order.index) for levels in sizes.values())
+    assert any(len(levels) == 3 for levels in sizes.values())
+    assert {item.preset.min_vram_gib for item in cards if item.of_this_size} == {24}
 
 
 def test_a_card_that_is_too_small_is_named_with_what_is_needed(
     project: Project, card: Callable[[str, float], None]
 ) -> None:
-    card("RTX 3060", 12.0)
+    card("RTX 2060", 6.0)
     project.change_settings(model=LARGE)
     first = recipes.preset_cards(project)[0]
     assert not first.fits
-    assert first.reason == "Needs 24 GB; your RTX 3060 has 12 GB."
+    assert first.reason == "Needs 8 GB; your RTX 2060 has 6 GB."
 
 
 @pytest.mark.parametrize(
@@ -256,7 +271,7 @@ def test_a_recipe_saved_for_another_model_does_not_count(project: Project) -> No
     assert datasets.wanted_buckets(project) == ("192x192x17",)
     project.change_settings(model=SMALL)
     assert recipes.current_recipe(project).name.startswith("ltxv-2b")
-    assert datasets.wanted_buckets(project) == ()
+    assert datasets.wanted_buckets(project) == recipes.current_recipe(project).data.buckets
 
 
 def test_a_model_of_ones_own_gets_the_presets_of_its_architecture(project: Project, tmp_path: Path) -> None:

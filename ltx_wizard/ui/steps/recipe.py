@@ -7,13 +7,22 @@ from itertools import groupby
 
 import gradio as gr
 
-from ltx_wizard.app import datasets, recipes
+from ltx_wizard.app import datasets, memory_plan, recipes, settings
+from ltx_wizard.app.memory_plan import Plan
 from ltx_wizard.app.recipes import Advice, PresetCard
 from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import RECIPE_GROUPS, Recipe, SettingInfo, recipe_settings, setting_value
+from ltx_wizard.core.recipe import (
+    RECIPE_GROUPS,
+    Preset,
+    Recipe,
+    SettingInfo,
+    recipe_settings,
+    setting_value,
+)
 from ltx_wizard.ui.boundary import Outcome, opened
 from ltx_wizard.ui.components import Markup, badge, empty_state, h, icon, step_header
+from ltx_wizard.ui.memory_bar import plan_panel, small_bar
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 
 _SHOWN_FIRST = ("steps", "lora.rank", "optimizer.lr", "validation.every", "checkpoints.every")
@@ -23,6 +32,7 @@ _LEVEL_WORDS = {"draft": "Draft", "balanced": "Balanced", "best": "Best"}
 def build(page: Page) -> StepView:
     head = panel("recipe-head")
     notice_card = panel("recipe-notice")
+    plan = panel("recipe-plan")
     presets = panel("recipe-presets")
     advice = panel("recipe-advice")
     prompts = gr.Textbox(
@@ -36,7 +46,7 @@ def build(page: Page) -> StepView:
     with gr.Accordion(
         "Advanced: every setting", open=False, elem_classes="wz-advanced", elem_id="recipe-advanced"
     ):
-        settings = live_panel("recipe")
+        every_setting = live_panel("recipe")
     with gr.Row(elem_classes="wz-footer"):
         back = gr.Button("Back", elem_id="recipe-back")
         primary = gr.Button("Use this recipe", variant="primary", elem_id="recipe-primary")
@@ -46,23 +56,26 @@ def build(page: Page) -> StepView:
         if not datasets.clips(project):
             return {
                 head: _head(None),
+                plan: "",
                 presets: _empty(),
                 advice: "",
-                settings: "",
+                every_setting: "",
                 primary: gr.update(interactive=False),
             }
         recipe = recipes.current_recipe(project)
         return {
             head: _head(recipe),
+            plan: _plan(project, recipe),
             presets: _preset_cards(recipes.preset_cards(project), recipe),
             advice: _advice(recipes.advice(project), recipe),
             prompts: "\n".join(recipe.validation.prompts),
-            settings: json.dumps(_settings_json(project, recipe)),
+            every_setting: json.dumps(_settings_json(project, recipe)),
             primary: gr.update(interactive=True),
         }
 
     page.on_act(presets, {"preset": _choose_preset})
-    page.on_act(settings, {"set": _set, "reset": _reset})
+    page.on_act(plan, {"remedy": _apply_remedy, "anyway": _train_anyway})
+    page.on_act(every_setting, {"set": _set, "reset": _reset})
     page.on(prompts.blur, _set_prompts, [prompts])
     page.on(back.click, lambda path: Outcome(go_to="check"))
     page.on(primary.click, _use)
@@ -77,6 +90,23 @@ def _use(path: str) -> Outcome:
 
 def _choose_preset(path: str, data: Data) -> None:
     recipes.choose_preset(opened(path), data["value"])
+
+
+def _apply_remedy(path: str, _data: Data) -> None:
+    """Change what the plan says, as it says it now: another tab may have changed the recipe."""
+    project = opened(path)
+    helps = memory_plan.plan(project, recipes.current_recipe(project)).remedy
+    if helps is not None:
+        recipes.change_settings(project, helps.changes)
+
+
+def _train_anyway(_path: str, _data: Data) -> None:
+    settings.set_ignore_memory_plan(not settings.read_app_settings().ignore_memory_plan)
+
+
+def _plan(project: Project, recipe: Recipe) -> Markup:
+    ignored = settings.read_app_settings().ignore_memory_plan
+    return plan_panel(memory_plan.plan(project, recipe), ignored)
 
 
 def _set_prompts(path: str, text: str) -> None:
@@ -138,35 +168,66 @@ def _empty() -> Markup:
 
 
 def _preset_cards(cards: list[PresetCard], recipe: Recipe) -> Markup:
+    """Those for this size of card, and the chosen one; the others in a fold below."""
+    first = [card for card in cards if card.of_this_size or card.preset.name == recipe.name]
+    others = [card for card in cards if card not in first]
     return h(
-        "div.wz-presets",
-        [_preset_card(card, recipe) for card in cards],
+        "div.wz-preset-groups",
+        h("div.wz-presets", [_preset_card(card, recipe) for card in first]),
+        h(
+            "details.wz-other-presets",
+            h("summary", f"{len(others)} presets for other cards"),
+            h("div.wz-presets", [_preset_card(card, recipe) for card in others]),
+        )
+        if others
+        else None,
         role="radiogroup",
         aria_label="Preset",
     )
 
 
 def _preset_card(card: PresetCard, recipe: Recipe) -> Markup:
-    preset = card.preset
-    need = f"{preset.min_vram_gib:g} GB card" if preset.min_vram_gib else "no graphics card needed"
+    preset, plan = card.preset, card.plan
     return h(
         "label.wz-choice.wz-preset",
         h("input", type="radio", name="preset", value=preset.name, checked=preset.name == recipe.name,
           data_change="preset"),
         h("div.wz-line", badge(_LEVEL_WORDS[preset.level], preset.level), h("strong", preset.title)),
         h("p", preset.for_whom),
-        h("div.wz-facts",
-          h("span", icon("chip"), need),
-          h("span", icon("film"), ", ".join(preset.recipe.data.buckets) or "model's size"),
-          h("span", icon("chart"), f"{preset.recipe.steps:,} steps")),
-        h("p.wz-muted", f"Memory figure: {preset.vram_source}") if preset.min_vram_gib else None,
+        h("div.wz-facts", [h("span", icon(symbol), text) for symbol, text in _facts(preset, plan)]),
+        small_bar(plan, preset.measured),
+        h("p.wz-muted", _memory_source(preset)) if preset.min_vram_gib else None,
+        h("p.wz-muted", preset.limits) if preset.limits else None,
         h("p", card.reason, class_="wz-fit " + ("good" if card.fits else "warn")),
         class_="" if card.fits else "is-unfit",
     )  # fmt: skip
 
 
+def _facts(preset: Preset, plan: Plan) -> list[tuple[str, str]]:
+    """(icon, text): card, size, length, time, disk."""
+    time = plan.budget.time
+    facts = [
+        ("film", ", ".join(preset.recipe.data.buckets) or "model's size"),
+        ("chart", f"{preset.recipe.steps:,} steps"),
+    ]
+    if preset.min_vram_gib:
+        facts.insert(0, ("chip", f"{preset.min_vram_gib:g} GB card"))
+        facts.append(("folder", f"{plan.budget.disk.total:.1f} GB on disk"))
+    if time is not None:
+        facts.append(("clock", memory_plan.about_text(time.total)))
+    return facts
+
+
+def _memory_source(preset: Preset) -> str:
+    """'Measured 13.2 GB on an NVIDIA H100 limited to 15 GB, 2026-11-25.'"""
+    if preset.measured is None:
+        return "Memory predicted, not yet measured with this preset."
+    text = preset.measured.text
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def _advice(advice: list[Advice], recipe: Recipe) -> Markup:
-    """The settings that matter, each with why it has this value."""
+    """The settings that matter, each with why it has this value; a reason that several share stands once."""
     reasons = {item.key: item for item in advice}
     keys = [*reasons, *(key for key in _SHOWN_FIRST if key not in reasons)]
     infos = {info.key: info for info in recipe_settings()}
@@ -175,29 +236,24 @@ def _advice(advice: list[Advice], recipe: Recipe) -> Markup:
         for key in keys
         if key in infos
     ]
-    rows = [
-        h(
-            "tr",
-            h("td", setting_title(key)),
-            h("td.num", h("strong", value_text(setting_value(recipe, key)))),
-            h("td.wz-why", why, rowspan=rows if rows > 1 else None) if rows else None,
-        )
-        for key, why, rows in _reasons_said_once(explained)
-    ]
     return h(
         "section.wz-section",
         h("h2", "What follows from your goal and dataset"),
-        h("div.wz-table-box", h("table.wz-table.wz-advice", h("tbody", rows))),
+        h("dl.wz-advice", [_advice_row(keys, why, recipe) for why, keys in _by_reason(explained)]),
     )
 
 
-def _reasons_said_once(explained: list[tuple[str, str]]) -> list[tuple[str, str, int]]:
-    """Key, reason, and the rows that the reason spans: 0 where the row above says it already."""
-    spans: list[tuple[str, str, int]] = []
-    for _, group in groupby(explained, key=lambda item: item[1]):
-        same = list(group)
-        spans += [(key, why, 0 if index else len(same)) for index, (key, why) in enumerate(same)]
-    return spans
+def _advice_row(keys: list[str], why: str, recipe: Recipe) -> Markup:
+    values = [
+        h("div", h("dt", setting_title(key)), h("dd.num", value_text(setting_value(recipe, key))))
+        for key in keys
+    ]
+    return h("div.wz-advice-row", h("div.wz-advice-values", values), h("p.wz-why", why))
+
+
+def _by_reason(explained: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """(reason, keys) of neighbours that share a reason."""
+    return [(why, [key for key, _ in group]) for why, group in groupby(explained, key=lambda item: item[1])]
 
 
 def _settings_json(project: Project, recipe: Recipe) -> dict[str, object]:
