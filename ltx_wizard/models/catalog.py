@@ -118,7 +118,7 @@ LTXV_13B_097_DEV = replace(
     id="ltxv-13b-0.9.7-dev",
     title="LTX-Video 13B 0.9.7 dev",
     source="Lightricks/LTX-Video-0.9.7-dev",
-    summary="The quality model, for cards with 24 GB or more.",
+    summary="Production quality; slower to train than the 2B.",
     parameters_text="13 B",
     min_vram_gib=24.0,
     architecture="ltxv-13b",
@@ -134,7 +134,7 @@ LTXV_13B_098_DEV = replace(
     id="ltxv-13b-0.9.8-dev",
     title="LTX-Video 13B 0.9.8 dev",
     source=_098_DIFFUSERS,
-    summary="The newest 13B. A LoRA for it works best on 0.9.8, also on its distilled form.",
+    summary="The newest 13B, for a LoRA that has to run on 0.9.8.",
     part_gib=(
         ("transformer", _gib(_BF16, "ltxv-13b", "vae-0.9.5")),
         ("vae", _gib(_BF16, "vae-0.9.5")),
