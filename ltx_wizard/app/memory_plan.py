@@ -115,7 +115,8 @@ def refuse_unfit(project: Project, recipe: Recipe) -> None:
     raise NotReady(
         problem=f"This recipe needs {made.used:.1f} GB of graphics memory; your {made.card.name} has "
         f"{made.card.vram_gib:.0f} GB.",
-        remedy=f"{remedy_text(made)} To train all the same, say so in the step Recipe, or use --anyway.",
+        remedy=f"{remedy_text(made)} To train regardless, tick 'Train all the same' in the step Recipe, or "
+        "use --anyway.",
     )
 
 

@@ -289,7 +289,7 @@ def _training(recipe: Recipe, shape: Architecture, clip_tokens: int, c: Coeffici
     """
     numbers = lora_parameters(recipe, shape) / GIB
     gradients = _GRADIENT_BYTES * numbers
-    activations = _activations(recipe, shape, clip_tokens, c) + _CAST_BYTES * numbers
+    activations = _activations(recipe, shape, clip_tokens, c)
     lora = (_LORA_BYTES + _STATE_BYTES[recipe.optimizer.name]) * numbers
     held = gradients if recipe.data.gradient_accumulation_steps > 1 else 0.0
     if held + activations < gradients:
@@ -299,16 +299,19 @@ def _training(recipe: Recipe, shape: Architecture, clip_tokens: int, c: Coeffici
 
 def _activations(recipe: Recipe, shape: Architecture, clip_tokens: int, c: Coefficients) -> float:
     """In GiB. peft keeps a bf16 copy of the input of every layer with a LoRA: the usual six are in the
-    measured units, further ones are added.
+    measured units, further ones are added. Kept blocks keep the LoRA's own bf16 copies as well.
     """
     unit = 2 * clip_tokens * recipe.data.batch_size * shape.width / GIB
     more = max(0.0, _lora_inputs(recipe, shape) - 6)
+    first_frame = recipe.data.first_frame_share > 0
     if recipe.memory.gradient_checkpointing:
         units = c.checkpoint_units * shape.layers + c.recompute_units + more
+        units += c.first_frame_once_units if first_frame else 0.0
+        copies = 0.0
     else:
-        first = c.first_frame_units if recipe.data.first_frame_share > 0 else 0.0
-        units = (c.kept_units + first + more) * shape.layers
-    return units * unit + _unpacked_gib(recipe.memory, shape, c)
+        units = (c.kept_units + (c.first_frame_units if first_frame else 0.0) + more) * shape.layers
+        copies = _CAST_BYTES * lora_parameters(recipe, shape) / GIB
+    return units * unit + copies + _unpacked_gib(recipe.memory, shape, c)
 
 
 def _unpacked_gib(memory: MemorySettings, shape: Architecture, c: Coefficients) -> float:
@@ -326,7 +329,8 @@ def _samples(
     numbers = lora_parameters(recipe, shape) / GIB
     videos = 2 if _is_guided(recipe) else 1
     unit = 2 * tokens(bucket, spec) * videos * shape.width / GIB
-    forward = c.sample_units * unit + _CAST_BYTES * numbers + _unpacked_gib(recipe.memory, shape, c)
+    units = c.sample_units + (c.first_frame_once_units if recipe.validation.first_frame else 0.0)
+    forward = units * unit + _CAST_BYTES * numbers + _unpacked_gib(recipe.memory, shape, c)
     at_once = _pixels_at_once(bucket, recipe.memory.vae_tiling)
     decoding = (c.decode_bytes * at_once + _PICTURE_BYTES * _pixels(bucket)) / GIB
     return (

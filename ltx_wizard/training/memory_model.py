@@ -31,6 +31,9 @@ class Coefficients(Settings):
     first_frame_units: float = Field(
         ge=0, description="Further units for each kept block where a first frame has its own noise level."
     )
+    first_frame_once_units: float = Field(
+        ge=0, description="The same where one block at a time is in work: recomputed blocks, and samples."
+    )
     sample_units: float = Field(ge=0, description="Units of a forward pass without gradients.")
     decode_bytes: float = Field(ge=0, description="Bytes for each pixel of each frame decoded at once.")
     encode_bytes: float = Field(ge=0, description="Bytes for each pixel of each frame encoded at once.")

@@ -27,6 +27,7 @@ TRUE_CHANGES = {
     "recompute_units": 61.0,
     "checkpoint_units": 1.15,
     "kept_units": 30.0,
+    "first_frame_once_units": 18.0,
     "sample_units": 26.0,
     "decode_bytes": 90.0,
     "encode_bytes": 140.0,
@@ -73,6 +74,7 @@ def raws(truth: Coefficients) -> list[dict[str, Any]]:
     for model, bucket, quantization in product(MODELS, BUCKETS, KINDS):
         changes: dict[str, object] = {
             "data.buckets": (bucket,),
+            "validation.first_frame": quantization == "fp8-quanto",
             "memory.quantization": quantization,
             "memory.text_encoder_8bit": quantization != "none",
             "optimizer.name": "adamw8bit" if quantization == "nf4-bnb" else "adamw",
