@@ -87,13 +87,14 @@ class Record:
 
 def read_records(folder: Path) -> list[Record]:
     """Every record that ran to its end, of two for the same thing the newer file's. Those that ran out of
-    memory have no peak to learn from.
+    memory, or on a processor, have no peak to learn from.
     """
     found: dict[tuple[object, object], dict[str, object]] = {}
     for raw in (raw for path in sorted(folder.glob("*.json")) for raw in _list(path)):
         if raw.get("kind") in (*FITTED, *CHECKED):
             found[raw["kind"], raw["name"]] = raw
-    return [_record(raw) for raw in found.values() if raw.get("ok", True)]
+    whole = [raw for raw in found.values() if raw.get("ok", True) and _number(raw, "peak_reserved_gib") > 0]
+    return [_record(raw) for raw in whole]
 
 
 def fit(records: Sequence[Record], start: MemoryModel) -> MemoryModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -86,10 +86,19 @@ def plan(project: Project, recipe: Recipe) -> Plan:
     return plan_for(project, recipe, bucket_counts(project, recipe), first_gpu())
 
 
-def plan_for(project: Project, recipe: Recipe, buckets: Mapping[str, int], card: Gpu | None) -> Plan:
-    """The same with the clips of each bucket, and for a card, given."""
+def plan_for(
+    project: Project,
+    recipe: Recipe,
+    buckets: Mapping[str, int],
+    card: Gpu | None,
+    own_times: Sequence[StepTime] | None = None,
+) -> Plan:
+    """The same with the clips of each bucket, and for a card, given. own_times: as own_step_times gives them,
+    for who makes many plans.
+    """
     spec, memory = datasets.model_spec(project), read_memory_model()
-    budget = predict(recipe, spec, buckets, memory, own_step_times(project, spec))
+    own = own_step_times(project, spec) if own_times is None else own_times
+    budget = predict(recipe, spec, buckets, memory, own)
     does_not_fit = card is not None and budget.card > card.vram_gib
     helps = remedy(recipe, spec, buckets, card.vram_gib, memory) if card and does_not_fit else None
     return Plan(budget, card, memory, helps)

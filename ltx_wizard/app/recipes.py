@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltx_wizard.app import datasets
-from ltx_wizard.app.memory_plan import Plan, bucket_counts, plan_for
+from ltx_wizard.app.memory_plan import Plan, bucket_counts, own_step_times, plan_for
 from ltx_wizard.app.system import Gpu, first_gpu
 from ltx_wizard.core import places
 from ltx_wizard.core.caption import has_slots
@@ -120,6 +120,7 @@ def preset_cards(project: Project) -> list[PresetCard]:
     card = first_gpu()
     ordered = sorted(_presets_for(project), key=lambda preset: _order(preset, card, _SHOWN_FIRST))
     facts = _Facts.of(project)
+    own_times = own_step_times(project, datasets.model_spec(project))
     counts: dict[tuple[str, ...], dict[str, int]] = {}
     cards: list[PresetCard] = []
     for preset in ordered:
@@ -127,7 +128,7 @@ def preset_cards(project: Project) -> list[PresetCard]:
         wanted = recipe.data.buckets
         if wanted not in counts:
             counts[wanted] = bucket_counts(project, recipe)
-        plan = plan_for(project, recipe, counts[wanted], card)
+        plan = plan_for(project, recipe, counts[wanted], card, own_times)
         cards.append(
             PresetCard(
                 preset.model_copy(update={"recipe": recipe}),

@@ -158,7 +158,9 @@ def test_random_recipes_are_compared_and_never_fitted(raws: list[dict[str, Any]]
 def test_a_record_that_ran_out_of_memory_is_left_out_and_a_newer_file_counts(
     raws: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    (tmp_path / "a.json").write_text(json.dumps([raws[0], {**raws[1], "ok": False}]))
+    (tmp_path / "a.json").write_text(
+        json.dumps([raws[0], {**raws[1], "ok": False}, {**raws[2], "peak_reserved_gib": 0.0}])
+    )
     (tmp_path / "b.json").write_text(json.dumps([{**raws[0], "peak_reserved_gib": 77.0}]))
     records = fit_budget.read_records(tmp_path)
     assert [(record.name, record.peak_gib) for record in records] == [(raws[0]["name"], 77.0)]

@@ -1,0 +1,66 @@
+"""The memory plan on the step Recipe, with a card that only nvidia-smi knows of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
+from ltx_wizard.core.documents import write_lines
+from ltx_wizard.core.project import Project, ProjectSettings
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An RTX 4090, as the driver's tool would print it. Asked for before the app starts."""
+    if os.name == "nt":
+        pytest.skip("a shell script stands in for the driver's tool")
+    tool = tmp_path / "driver" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'NVIDIA GeForce RTX 4090, 24564, 812, 41, 580.10'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def project(app: Any) -> Project:
+    """Twelve captioned clips for 13B, in bf16: too much for 24 GB."""
+    settings = ProjectSettings.model_validate({"name": "My cat, running", "model": "ltxv-13b-0.9.7-dev"})
+    made = Project.create(app.home / "projects" / "cat", settings)
+    clips = [
+        Clip(
+            id=f"c{n}", source_id="s", file=f"clips/c{n}.mp4", kind=MediaKind.VIDEO, width=768, height=512,
+            fps=24, frames=49, duration_s=2.04, caption=f"A cat {n} runs over a meadow.",
+            caption_state=CaptionState.WRITTEN,
+        )
+        for n in range(12)
+    ]  # fmt: skip
+    write_lines(made.clips_file, clips)
+    return made
+
+
+def test_a_recipe_that_does_not_fit_is_made_to_fit_with_one_click(
+    card: None, app: Any, project: Project, window: Any
+) -> None:
+    page = window.page
+    page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=recipe")
+    headline = page.locator(".wz-plan-line strong")
+    expect(headline).to_contain_text("Fits: ")
+    expect(headline).to_contain_text(" of 24 GB; about ")
+    window.shot("recipe-fits")
+    page.locator("#recipe-advanced > button").click()
+    page.locator("#set-memory\\.quantization").select_option("none")
+    expect(headline).to_contain_text("Does not fit: needs ")
+    page.locator(".wz-plan-fold summary").click()
+    window.shot("recipe-does-not-fit")
+    page.locator("[data-do='remedy']").click()
+    expect(headline).to_contain_text("Fits: ")
+    expect(page.locator("#set-memory\\.quantization")).to_have_value("fp8-quanto")
