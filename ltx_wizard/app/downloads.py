@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ltx_wizard.app import jobs
+from ltx_wizard.app import datasets, jobs
 from ltx_wizard.app.settings import read_app_settings, set_hub
 from ltx_wizard.app.system import versions
 from ltx_wizard.core import places
@@ -21,10 +21,10 @@ from ltx_wizard.core.errors import Busy, NotReady, WizardError, explain_os_error
 from ltx_wizard.core.events import Progress
 from ltx_wizard.core.run import DownloadJob, Job, JobFolder, JobState, JobStatus, list_job_folders
 from ltx_wizard.models import hub
-from ltx_wizard.models.catalog import find_model
+from ltx_wizard.models.captioner_models import CAPTIONER_MODELS, find_downloadable
 from ltx_wizard.models.download_plan import DownloadPlan, plan_of, refuse_without_space, wanted_files
 from ltx_wizard.models.hub import HubFile
-from ltx_wizard.models.spec import ModelSpec
+from ltx_wizard.models.spec import Downloadable
 from ltx_wizard.models.weights import hub_parts, missing_parts
 
 _LISTING_HOLDS_S = 600.0
@@ -92,6 +92,12 @@ def store_token(token: str) -> None:
     hub.store_token(token, settings.endpoint)
 
 
+def recognise(text: str) -> str:
+    """The id of what a person typed: a captioner's, or as recognise_model takes it. Raises WizardError."""
+    known = {spec.id for spec in CAPTIONER_MODELS}
+    return text.strip() if text.strip() in known else datasets.recognise_model(text).id
+
+
 def plan(model: str) -> DownloadPlan:
     """What fetching a model takes. Asks the hub, at most every ten minutes. Raises WizardError."""
     settings = hub_settings()
@@ -100,14 +106,14 @@ def plan(model: str) -> DownloadPlan:
     key = (model, settings.endpoint)
     asked_at, files = _listings.get(key, (0.0, ()))
     if not files or time.monotonic() - asked_at > _LISTING_HOLDS_S:
-        files = wanted_files(find_model(model), settings.endpoint)
+        files = wanted_files(find_downloadable(model), settings.endpoint)
         _listings[key] = (time.monotonic(), files)
     return plan_of(files)
 
 
 def start(model: str) -> JobFolder:
     """Fetch what is missing, in a worker. Raises Busy, NoSpace, NotReady, or what the hub refuses."""
-    spec = find_model(model)
+    spec = find_downloadable(model)
     if not hub_parts(spec):
         raise NotReady(problem=f"{spec.title} needs no download.", remedy="Choose it and go on.")
     if not missing_parts(spec):
@@ -123,7 +129,7 @@ def start(model: str) -> JobFolder:
 
 def last(model: str) -> JobFolder | None:
     """The newest download of a model, running or over."""
-    known = find_model(model).id
+    known = find_downloadable(model).id
     return next((job for job in reversed(list_job_folders(folder())) if _model_of(job) == known), None)
 
 
@@ -146,7 +152,7 @@ def status(job: JobFolder) -> JobStatus:
 
 def view(model: str, ask_hub: bool = True) -> DownloadView:
     """A model's files now. ask_hub: also how much there is to fetch, where something is missing."""
-    spec = find_model(model)
+    spec = find_downloadable(model)
     if not hub_parts(spec):
         return DownloadView(spec.title, "local")
     job = last(model)
@@ -170,11 +176,11 @@ def view(model: str, ask_hub: bool = True) -> DownloadView:
     )
 
 
-def _start_alone(spec: ModelSpec) -> JobFolder:
+def _start_alone(spec: Downloadable) -> JobFolder:
     if active(spec.id) is not None:
         raise Busy(
             problem=f"{spec.title} is being downloaded already.",
-            remedy="Wait until it is done: the step Goal shows how far it is.",
+            remedy=f"Wait until it is done: the step {spec.step} shows how far it is.",
         )
     settings = DownloadJob(model=spec.id, endpoint=hub_settings().endpoint)
     job = JobFolder.create(

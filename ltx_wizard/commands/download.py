@@ -1,10 +1,10 @@
-"""download: a base model from the hub."""
+"""download: a base model or a captioner's model from the hub."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
-from ltx_wizard.app import datasets, downloads
+from ltx_wizard.app import downloads
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.following import follow
 from ltx_wizard.core.units import bytes_text
@@ -12,7 +12,7 @@ from ltx_wizard.core.units import bytes_text
 
 def download(given: Namespace, console: Console) -> int:
     """Fetch what is missing, and verify it. Ctrl+C stops; what came is kept."""
-    model = datasets.recognise_model(given.model).id
+    model = downloads.recognise(given.model)
     view = downloads.view(model, ask_hub=False)
     if view.state in ("local", "here"):
         console.say(f"{view.title} is on this computer already.")

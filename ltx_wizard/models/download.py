@@ -26,7 +26,7 @@ from ltx_wizard.core.events import Progress
 from ltx_wizard.core.report import Cancelled, Report
 from ltx_wizard.core.run import DownloadJob
 from ltx_wizard.core.units import bytes_text, duration_text
-from ltx_wizard.models.catalog import find_model
+from ltx_wizard.models.captioner_models import find_downloadable
 from ltx_wizard.models.download_plan import (
     SPARE_BYTES,
     DownloadPlan,
@@ -50,7 +50,7 @@ from ltx_wizard.models.hub import (
     offline_error,
     token_for,
 )
-from ltx_wizard.models.weights import find_files, hub_cache, missing_parts
+from ltx_wizard.models.weights import find_parts, hub_cache, missing_parts
 
 if TYPE_CHECKING:
     from huggingface_hub.file_download import HfFileMetadata
@@ -73,7 +73,7 @@ def run_download(job: DownloadJob, report: Report) -> dict[str, JsonValue]:
 
     What was fetched is kept when it stops or fails. Raises WizardError, or Cancelled.
     """
-    spec = find_model(job.model)
+    spec = find_downloadable(job.model)
     if not missing_parts(spec):
         return {"model": spec.id, "place": str(hub_cache()), "bytes": 0, "fetched": 0}
     if is_offline():
@@ -87,7 +87,7 @@ def run_download(job: DownloadJob, report: Report) -> dict[str, JsonValue]:
     with _disk_errors(plan, meter):
         for file in plan.files:
             _provide(file, job.endpoint, meter)
-    find_files(spec)
+    find_parts(spec)
     return {"model": spec.id, "place": str(plan.place), "bytes": plan.total_bytes, "fetched": meter.fetched}
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from ltx_wizard.core.errors import BadInput, NoSpace, NotFound
 from ltx_wizard.core.units import bytes_text
 from ltx_wizard.models.hub import HubFile, list_files
-from ltx_wizard.models.spec import ModelSpec
+from ltx_wizard.models.spec import Downloadable
 from ltx_wizard.models.weights import hub_cache, hub_parts
 
 SPARE_BYTES = 512 * 1024**2
 """What a disk keeps free besides the model: logs, the project, the system. Not measured."""
 
-_FOLDER_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
-_WEIGHT_PARTS = ("transformer", "vae", "text_encoder")
+_FOLDER_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class DownloadPlan:
         return max(0, self.remaining_bytes + SPARE_BYTES - self.free_bytes) if self.remaining_bytes else 0
 
 
-def wanted_files(spec: ModelSpec, endpoint: str = "") -> tuple[HubFile, ...]:
+def wanted_files(spec: Downloadable, endpoint: str = "") -> tuple[HubFile, ...]:
     """The files of a model that come from the hub, as it lists them now. Raises WizardError."""
     listed: dict[str, tuple[HubFile, ...]] = {}
     wanted: dict[tuple[str, str], HubFile] = {}
@@ -75,7 +74,7 @@ def plan_of(files: Iterable[HubFile]) -> DownloadPlan:
     )
 
 
-def refuse_without_space(spec: ModelSpec, plan: DownloadPlan) -> None:
+def refuse_without_space(spec: Downloadable, plan: DownloadPlan) -> None:
     """Raise NoSpace, saying how much is missing."""
     if plan.short_bytes:
         raise NoSpace(
@@ -90,31 +89,34 @@ def _files_of_part(listed: Iterable[HubFile], inside: str) -> list[HubFile]:
     """A single file, or what is loaded from a folder: weights, settings, vocabulary; nothing below it."""
     if inside.endswith(".safetensors"):
         return [file for file in listed if file.path == inside]
-    patterns = [f"{inside}/{name}" for name in _FOLDER_FILES]
+    folder = f"{inside}/" if inside else ""
+    patterns = [f"{folder}{name}" for name in _FOLDER_FILES]
     return [
         file
         for file in listed
-        if file.path.count("/") == inside.count("/") + 1
+        if file.path.count("/") == folder.count("/")
         and any(fnmatchcase(file.path, pattern) for pattern in patterns)
     ]
 
 
 def _refuse_unusable(
-    spec: ModelSpec, part: str, found: list[HubFile], listed: Iterable[HubFile], inside: str
+    spec: Downloadable, part: str, found: list[HubFile], listed: Iterable[HubFile], inside: str
 ) -> None:
     if not found:
         raise NotFound(
-            problem=f"The hub has no {part.replace('_', ' ')} of {spec.title}: there is no {inside}.",
+            problem=f"The hub has no {part.replace('_', ' ')} of {spec.title}: there is no "
+            f"{inside or 'file of it'}.",
             remedy="Choose another variant of this model, or get a newer LTX Wizard.",
         )
-    if part not in _WEIGHT_PARTS or any(file.path.endswith(".safetensors") for file in found):
+    if not spec.has_weights(part) or any(file.path.endswith(".safetensors") for file in found):
         return
-    pickles = [file.path for file in listed if file.path.startswith(f"{inside}/") and _is_pickle(file.path)]
+    folder = f"{inside}/" if inside else ""
+    pickles = [file.path for file in listed if file.path.startswith(folder) and _is_pickle(file.path)]
     raise BadInput(
         problem=f"{spec.title} has its {part.replace('_', ' ')} in {pickles[0]}, a format that can run code "
         "on your computer."
         if pickles
-        else f"{spec.title} has no weights in {inside}.",
+        else f"{spec.title} has no weights in {inside or 'its folder'}.",
         remedy="Choose a model that has its weights as safetensors.",
     )
 

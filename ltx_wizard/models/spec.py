@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
+
+PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
+"""What a base model consists of."""
+
+_ESSENTIAL = {
+    "tokenizer": (("tokenizer.json", "spiece.model"),),
+    "scheduler": (("scheduler_config.json",),),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,37 @@ class SamplingDefaults:
     steps: int
     guidance: float
     negative_prompt: str = "worst quality, inconsistent motion, blurry, jittery, distorted"
+
+
+class Downloadable(Protocol):
+    """What can be fetched from the hub and found in its cache: a base model, or a captioner's model.
+
+    step: where in the window it is downloaded.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def step(self) -> str: ...
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
+
+    def address(self, role: str) -> tuple[str, str]:
+        """(repository, path inside it) of a part; '' is the repository's own folder."""
+        ...
+
+    def has_weights(self, part: str) -> bool:
+        """Whether a part is of no use without .safetensors."""
+        ...
+
+    def essential(self, part: str) -> tuple[tuple[str, ...], ...]:
+        """A folder of this part is whole if it holds, besides weights, one file of each of these groups."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,6 +124,20 @@ class ModelSpec:
     local: bool = False
     files: tuple[str, ...] = field(default_factory=tuple)
     """Parts that do not lie in `source` as usual: 'role=repo:path' on the hub, 'role=file:/path' here."""
+
+    @property
+    def step(self) -> str:
+        return "Goal"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return PARTS
+
+    def has_weights(self, part: str) -> bool:
+        return part not in _ESSENTIAL
+
+    def essential(self, part: str) -> tuple[tuple[str, ...], ...]:
+        return _ESSENTIAL.get(part, (("config.json",),))
 
     @property
     def download_gib(self) -> float:

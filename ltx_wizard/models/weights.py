@@ -15,17 +15,11 @@ from pathlib import Path
 
 from ltx_wizard.core.documents import read_text
 from ltx_wizard.core.errors import BadInput, NotFound, explain_os_error
-from ltx_wizard.models.spec import ModelSpec
+from ltx_wizard.models.spec import Downloadable, ModelSpec
 
-PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 ON_THIS_COMPUTER = "file"
 """Stands for the repository in the address of a part that is no part of the hub."""
 
-_ESSENTIAL = {
-    "tokenizer": ("tokenizer.json", "spiece.model"),
-    "scheduler": ("scheduler_config.json",),
-}
-"""One of these makes the folder of a part without weights whole."""
 _LARGEST_HEADER = 100 * 1024 * 1024
 
 
@@ -46,12 +40,17 @@ def find_files(spec: ModelSpec) -> ModelFiles:
     Nothing is downloaded. Raises NotFound for a part that is not there, BadInput for weights that are not
     safetensors.
     """
-    places = {part: _place(spec, part) for part in PARTS}
-    missing = [part for part in PARTS if places[part] is None]
+    return ModelFiles(**find_parts(spec))
+
+
+def find_parts(spec: Downloadable) -> dict[str, Path]:
+    """As find_files, for whatever comes from the hub."""
+    places = {part: _place(spec, part) for part in spec.parts}
+    missing = [part for part in spec.parts if places[part] is None]
     if missing:
         raise NotFound(
             problem=f"{spec.title} is not on this computer yet: {_part_names(missing)} missing.",
-            remedy=f"Download it in the step Goal, or with: ltx-wizard download {spec.id}",
+            remedy=f"Download it in the step {spec.step}, or with: ltx-wizard download {spec.id}",
         )
     found = {part: place for part, place in places.items() if place is not None}
     for part, place in found.items():
@@ -61,17 +60,17 @@ def find_files(spec: ModelSpec) -> ModelFiles:
                 remedy="Get the model again, or choose another folder.",
             )
         _refuse_pickles(spec, place)
-    return ModelFiles(**found)
+    return found
 
 
-def missing_parts(spec: ModelSpec) -> tuple[str, ...]:
+def missing_parts(spec: Downloadable) -> tuple[str, ...]:
     """Parts that come from the hub and are not, or not whole, in its cache."""
-    return tuple(part for part in PARTS if _place(spec, part) is None)
+    return tuple(part for part in spec.parts if _place(spec, part) is None)
 
 
-def hub_parts(spec: ModelSpec) -> tuple[tuple[str, str, str], ...]:
+def hub_parts(spec: Downloadable) -> tuple[tuple[str, str, str], ...]:
     """(part, repository, path inside it) of all parts that come from the hub."""
-    addresses = ((part, *spec.address(part)) for part in PARTS)
+    addresses = ((part, *spec.address(part)) for part in spec.parts)
     return tuple(item for item in addresses if item[1] != ON_THIS_COMPUTER)
 
 
@@ -133,13 +132,13 @@ def shift_range(files: ModelFiles) -> ShiftRange:
     )
 
 
-def _place(spec: ModelSpec, part: str) -> Path | None:
+def _place(spec: Downloadable, part: str) -> Path | None:
     """Where a part lies; None for one that is to be downloaded."""
     repository, inside = spec.address(part)
     if repository == ON_THIS_COMPUTER:
         return Path(inside).expanduser()
     places = (snapshot / inside for snapshot in _snapshots(repository))
-    return next((place for place in places if _is_whole(place, part)), None)
+    return next((place for place in places if _is_whole(place, spec, part)), None)
 
 
 def _snapshots(repository: str) -> Iterator[Path]:
@@ -165,14 +164,15 @@ def _snapshots(repository: str) -> Iterator[Path]:
         raise explain_os_error(error, storage) from error
 
 
-def _is_whole(place: Path, part: str) -> bool:
+def _is_whole(place: Path, spec: Downloadable, part: str) -> bool:
     """Whether nothing of a part is missing: all shards that the index names, or a file of weights."""
     if place.is_file():
         return True
-    if part in _ESSENTIAL:
-        return any((place / name).is_file() for name in _ESSENTIAL[part])
-    if not (place / "config.json").is_file():
+    groups = spec.essential(part)
+    if not all(any((place / name).is_file() for name in group) for group in groups):
         return False
+    if not spec.has_weights(part):
+        return True
     indexes = list(place.glob("*.safetensors.index.json"))
     if not indexes:
         return any(path.is_file() for path in place.glob("*.safetensors"))
@@ -201,7 +201,7 @@ def _part_names(parts: list[str]) -> str:
     return f"{', '.join(first)} and {last} are" if first else f"{last} is"
 
 
-def _refuse_pickles(spec: ModelSpec, place: Path) -> None:
+def _refuse_pickles(spec: Downloadable, place: Path) -> None:
     """Only safetensors are loaded: a pickle can run code."""
     if not place.is_dir():
         return

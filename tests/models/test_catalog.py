@@ -22,8 +22,7 @@ from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.places import EMBEDDED_MODEL
 from ltx_wizard.models import catalog
 from ltx_wizard.models.catalog import CATALOG, EMBEDDED, PARAMETERS, find_model, models_for_lora
-from ltx_wizard.models.spec import ModelSpec
-from ltx_wizard.models.weights import PARTS
+from ltx_wizard.models.spec import PARTS, ModelSpec
 
 LARGE = [spec for spec in CATALOG if spec is not EMBEDDED]
 BY_ID = {spec.id: spec for spec in CATALOG}

@@ -12,8 +12,8 @@ from huggingface_hub import constants
 from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.places import EMBEDDED_MODEL
 from ltx_wizard.models.catalog import EMBEDDED, LTXV_2B_096_DEV
-from ltx_wizard.models.spec import ModelSpec
-from ltx_wizard.models.weights import PARTS, encoder_id, find_files, hub_parts, missing_parts
+from ltx_wizard.models.spec import PARTS, ModelSpec
+from ltx_wizard.models.weights import encoder_id, find_files, hub_parts, missing_parts
 
 NEW, OLD = "b" * 40, "a" * 40
 REPOSITORY = "someone/model"
