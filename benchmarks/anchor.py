@@ -110,7 +110,7 @@ def measure_all(arguments: argparse.Namespace) -> None:
         Cell(model, tokens, SHAPES.get(tokens, (2, 3, 4)), who)
         for model, tokens in order
         for who in WHO
-        if arguments.model in (None, model)
+        if arguments.model in (None, model) and (not arguments.tokens or tokens in arguments.tokens)
     ]
     records = [_record(cell, device) for cell in cells]
     rounds = {"timed": timed, "profiled": profiled} if device.type == "cuda" else {"timed": timed}
@@ -442,6 +442,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", choices=("2b", "13b"), help="only this one")
+    parser.add_argument("--tokens", type=int, nargs="*", default=[], help="only these numbers of tokens")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="a model for testing this file")
     parser.add_argument("--limit-s", type=float, default=500.0, help="no cell starts after so long")

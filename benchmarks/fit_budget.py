@@ -26,9 +26,17 @@ from numpy.typing import NDArray
 from ltx_wizard.core.documents import write_document
 from ltx_wizard.core.places import MEMORY_MODEL, ROOT
 from ltx_wizard.core.recipe import Recipe, parse_bucket, with_settings
+from ltx_wizard.core.units import GIB
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.spec import ModelSpec
-from ltx_wizard.training.budget import architecture_of, phases_of, predict, tokens, weights_gib
+from ltx_wizard.training.budget import (
+    architecture_of,
+    lora_parameters,
+    phases_of,
+    predict,
+    tokens,
+    weights_gib,
+)
 from ltx_wizard.training.memory_model import (
     Coefficients,
     MemoryModel,
@@ -75,6 +83,7 @@ class Record:
     host_peak_gib: float
     step_s: float
     clips: int
+    alone: bool
 
     @property
     def buckets(self) -> dict[str, int]:
@@ -89,10 +98,11 @@ def read_records(folder: Path) -> list[Record]:
     """Every record that ran to its end, of two for the same thing the newer file's. Those that ran out of
     memory, or on a processor, have no peak to learn from.
     """
-    found: dict[tuple[object, object], dict[str, object]] = {}
+    found: dict[tuple[object, ...], dict[str, object]] = {}
     for raw in (raw for path in sorted(folder.glob("*.json")) for raw in _list(path)):
-        if raw.get("kind") in (*FITTED, *CHECKED):
-            found[raw["kind"], raw["name"]] = raw
+        seen = _of_anchor(raw) if raw.get("kind") == "anchor" else raw
+        if seen.get("kind") in (*FITTED, *CHECKED):
+            found[seen["kind"], seen["name"], seen["bucket"]] = seen
     whole = [raw for raw in found.values() if raw.get("ok", True) and _number(raw, "peak_reserved_gib") > 0]
     return [_record(raw) for raw in whole]
 
@@ -272,7 +282,7 @@ def _worst(records: Sequence[Record], model: MemoryModel) -> float:
 def _step_times(records: Sequence[Record]) -> Iterator[StepTime]:
     """The step of one batch: a step with accumulation takes as many of them."""
     for record in records:
-        if record.step_s <= 0:
+        if record.step_s <= 0 or not record.alone:
             continue
         data, memory = record.recipe.data, record.recipe.memory
         yield StepTime(
@@ -303,6 +313,57 @@ def _list(path: Path) -> list[dict[str, object]]:
     return [item for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
 
 
+def _of_anchor(raw: dict[str, object]) -> dict[str, object]:
+    """Our own steps of benchmarks/anchor.py, as the measured steps that they are; others are left out."""
+    shape = raw.get("latent_shape")
+    if raw.get("who") not in ("ours", "ours-recomputed") or not raw.get("ok") or not isinstance(shape, list):
+        return {}
+    frames, rows, columns = (int(size) for size in shape)
+    rank = raw["lora_rank"]
+    changes: dict[str, object] = {
+        "lora.rank": rank,
+        "lora.alpha": rank,
+        "memory.gradient_checkpointing": bool(raw.get("recomputed")),
+    }
+    peaks = {"allocated_gib": raw["peak_allocated_gib"], "reserved_gib": raw["peak_reserved_gib"]}
+    return {
+        **raw,
+        "kind": "precision",
+        "name": f"anchor.py {raw['who']} {raw['model']}",
+        "model": _MODELS[str(raw["model"])],
+        "recipe": with_settings(Recipe(name="anchor"), changes).model_dump(),
+        "bucket": f"{columns * 32}x{rows * 32}x{(frames - 1) * 8 + 1}",
+        "phases": {"train": peaks},
+        "weights_gib": 0.0,
+    }
+
+
+_MODELS = {"2b": "ltxv-2b-0.9.6-dev", "13b": "ltxv-13b-0.9.7-dev"}
+
+_SPARE_GIB = 0.6
+"""What the allocator holds beyond what samples use; anything more is left from the phase before."""
+
+
+def _held(raw: Mapping[str, object], phases: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """What each phase made the allocator hold. A whole training reports it from its start on, so that what
+    an earlier phase held shows in a later one: loading is left out, and samples count what they used.
+    """
+    held = {name: float(item["reserved_gib"]) for name, item in phases.items() if name in _PHASES}
+    if raw["kind"] != "precision":
+        held.pop("load", None)
+        if "samples" in held:
+            held["samples"] = min(held["samples"], float(phases["samples"]["allocated_gib"]) + _SPARE_GIB)
+    return {_PHASES[name]: value for name, value in held.items()}
+
+
+def _weights(raw: Mapping[str, object], recipe: Recipe, spec: ModelSpec) -> float:
+    """The base alone: a whole training reports it with the LoRA on it."""
+    weights = _number(raw, "weights_gib")
+    if weights == 0 or raw["kind"] == "precision":
+        return weights
+    return weights - 4 * lora_parameters(recipe, architecture_of(spec)) / GIB
+
+
 def _record(raw: Mapping[str, object]) -> Record:
     kind, recipe = str(raw["kind"]), Recipe.model_validate(raw["recipe"])
     if kind == "precision":  # its steps give no first frame
@@ -318,15 +379,14 @@ def _record(raw: Mapping[str, object]) -> Record:
         recipe=recipe,
         spec=find_model(str(raw["model"])),
         bucket=bucket,
-        phases={
-            _PHASES[name]: float(item["reserved_gib"]) for name, item in phases.items() if name in _PHASES
-        },
+        phases=_held(raw, phases),
         seconds={name: float(item.get("seconds", 0.0)) for name, item in phases.items()},
-        weights_gib=_number(raw, "weights_gib"),
+        weights_gib=_weights(raw, recipe, find_model(str(raw["model"]))),
         peak_gib=_number(raw, "peak_reserved_gib"),
         context_gib=_number(raw, "context_gib"),
         host_peak_gib=_number(raw, "host_peak_gib"),
         step_s=_number(raw, "step_s"),
+        alone=bool(raw.get("alone_on_card", True)),
         clips=int(_number(raw, "clips")) or (CLIPS if "clips" in phases else 0),
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 BITS = 8
+FIXED_MEMORY_MODEL = Path(__file__).with_name("memory_model.json")
 
 
 def numbered_frames(count: int, width: int = 128, height: int = 64, first: int = 0) -> np.ndarray:
@@ -73,6 +74,17 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def fixed_memory_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions from coefficients that no new measurement changes."""
+    from ltx_wizard.app import memory_plan
+    from ltx_wizard.training import budget, memory_model, remedy
+
+    fixed = memory_model.read_memory_model(FIXED_MEMORY_MODEL)
+    for module in (budget, remedy, memory_plan):
+        monkeypatch.setattr(module, "read_memory_model", lambda: fixed)
 
 
 @pytest.fixture

@@ -300,7 +300,11 @@ class MeasuredPeak(Settings):
     limit_gib: float = Field(ge=0, description="What it was allowed to hold; 0: no limit.")
     card: str
     date: str
-    step_s: float = Field(gt=0, description="Median seconds of an optimizer step on that card.")
+    step_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Median seconds of an optimizer step, where nothing else ran on that card.",
+    )
 
     @property
     def text(self) -> str:
@@ -322,7 +326,7 @@ class Preset(Document):
         description="Where the memory figure comes from: measured (card, date), or the guide's table."
     )
     measured: MeasuredPeak | None = Field(
-        default=None, description="Its own measurement, where there is one."
+        default=None, description="The measurement of its settings, where there is one."
     )
     limits: str = Field(default="", description="What it cannot do yet, such as 'not yet on 8 GB'.")
     follow_dataset: bool = Field(

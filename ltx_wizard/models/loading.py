@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -271,7 +272,7 @@ class _ShardWriter:
 
     def __init__(self, folder: Path) -> None:
         self._final = folder
-        self._partial = folder.with_name(f".{folder.name}.partial")
+        self._partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
         self._held: dict[str, Tensor] = {}
         self._choices: dict[str, list[str]] = {}
         self._count = 0

@@ -9,6 +9,7 @@ A layer is made from its full weight, or from `parts` that were saved before: na
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -146,6 +147,8 @@ def _bnb_int8(weight: Tensor) -> dict[str, Tensor]:
 
 def _restore_bnb_int8(layer: nn.Linear, parts: Mapping[str, Tensor], _dtype: torch.dtype) -> nn.Module:
     bnb = _library("bitsandbytes", "bitsandbytes")
+    # It says at every single product that inputs are cast to fp16.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     restored = bnb.nn.Linear8bitLt(
         layer.in_features, layer.out_features, bias=False, has_fp16_weights=False, device="meta"
     )

@@ -120,11 +120,15 @@ def restore_optimizer(folder: JobFolder, step: int, optimizer: torch.optim.Optim
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """'3.exp_avg' -> tensor, and what is a plain number apart."""
+    """'3.exp_avg' -> tensor, and what is a plain number apart. bitsandbytes wraps its tensors once more."""
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, float] = {}
     for index, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
+        wrapped = [item for item in values.values() if isinstance(item, Mapping)]
+        unwrapped = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+        for inner in wrapped:
+            unwrapped.update(inner)
+        for key, value in unwrapped.items():
             if isinstance(value, Tensor):
                 tensors[f"{index}.{key}"] = value.detach().cpu().contiguous()
             else:

@@ -15,6 +15,8 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import MeasuredPeak, Recipe, with_settings
 from ltx_wizard.core.run import Job, JobFolder, TrainJob
 
+pytestmark = pytest.mark.usefixtures("fixed_memory_model")
+
 LARGE = "ltxv-13b-0.9.7-dev"
 UseCard = Callable[[float], None]
 

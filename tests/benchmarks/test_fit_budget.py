@@ -16,12 +16,14 @@ import fit_budget
 
 from ltx_wizard.core.recipe import Recipe, with_settings
 from ltx_wizard.models.catalog import find_model
-from ltx_wizard.training.budget import architecture_of, phases_of, predict, weights_gib
+from ltx_wizard.training.budget import architecture_of, lora_parameters, phases_of, predict, weights_gib
 from ltx_wizard.training.memory_model import Coefficients, MemoryModel, read_memory_model
 
 MODELS = ("ltxv-2b-0.9.6-dev", "ltxv-13b-0.9.7-dev")
 BUCKETS = ("512x512x49", "768x768x49", "1216x704x121")
 KINDS = ("none", "fp8-quanto", "nf4-bnb")
+FIXED = Path(__file__).resolve().parents[1] / "memory_model.json"
+"""What the fit starts from here, whatever was measured since."""
 NAMES = {name: measured for measured, name in fit_budget._PHASES.items()}
 TRUE_CHANGES = {
     "recompute_units": 61.0,
@@ -43,7 +45,7 @@ TRUE_CHANGES = {
 @pytest.fixture(scope="module")
 def truth() -> Coefficients:
     """What the made-up card is like: unlike the coefficients that the fit starts from."""
-    start = read_memory_model().coefficients
+    start = read_memory_model(FIXED).coefficients
     weights = {**start.weight_bytes, "fp8-quanto": 1.08, "nf4-bnb": 0.57}
     return start.model_copy(update={**TRUE_CHANGES, "weight_bytes": weights, "context_gib": 0.62})
 
@@ -56,13 +58,15 @@ def made_up(
     recipe, spec = with_settings(Recipe(model=model), {**usual, **changes}), find_model(model)
     bucket = recipe.data.buckets[0]
     phases = {NAMES[item.name]: item.total for item in phases_of(recipe, spec, {bucket: 3}, truth)}
+    shape = architecture_of(spec)
+    lora_gib = 0.0 if kind == "precision" else 4 * lora_parameters(recipe, shape) / 1024**3
     model_of_truth = MemoryModel(source="", card="", date="", records=0, coefficients=truth)
     return {
         "kind": kind, "name": name, "date": "2026-11-25", "card": "Made-up card", "model": model,
         "limit_gib": 0.0, "recipe": recipe.model_dump(mode="json"), "bucket": bucket, "tokens": 1,
         "phases": {key: {"reserved_gib": size, "allocated_gib": size, "seconds": 6.0}
                    for key, size in phases.items()},
-        "weights_gib": weights_gib(recipe.memory, architecture_of(spec), truth),
+        "weights_gib": weights_gib(recipe.memory, shape, truth) + lora_gib,
         "peak_reserved_gib": max(phases.values()), "context_gib": 0.62, "step_s": 1.5, "steps": 20,
         "host_peak_gib": predict(recipe, spec, {bucket: 3}, model_of_truth).ram, "ok": True, "error": "",
     }  # fmt: skip
@@ -106,7 +110,7 @@ def results(raws: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def fitted(results: Path) -> MemoryModel:
-    return fit_budget.fit(fit_budget.read_records(results), read_memory_model())
+    return fit_budget.fit(fit_budget.read_records(results), read_memory_model(FIXED))
 
 
 @pytest.mark.parametrize("name", [*TRUE_CHANGES, "first_frame_units"])
@@ -119,7 +123,7 @@ def test_the_coefficients_behind_the_measurements_are_found(
 def test_bytes_of_measured_kinds_are_found_and_unmeasured_ones_stay(
     fitted: MemoryModel, truth: Coefficients
 ) -> None:
-    found, start = fitted.coefficients.weight_bytes, read_memory_model().coefficients.weight_bytes
+    found, start = fitted.coefficients.weight_bytes, read_memory_model(FIXED).coefficients.weight_bytes
     assert found["fp8-quanto"] == pytest.approx(1.08, rel=0.01)
     assert found["nf4-bnb"] == pytest.approx(0.57, rel=0.01)
     assert found["none"] == 2.0
@@ -146,9 +150,9 @@ def test_random_recipes_are_compared_and_never_fitted(raws: list[dict[str, Any]]
         for raw in raws
     ]
     (tmp_path / "honest.json").write_text(json.dumps(raws))
-    honest = fit_budget.fit(fit_budget.read_records(tmp_path), read_memory_model())
+    honest = fit_budget.fit(fit_budget.read_records(tmp_path), read_memory_model(FIXED))
     (tmp_path / "z.json").write_text(json.dumps(absurd))
-    other = fit_budget.fit(fit_budget.read_records(tmp_path), read_memory_model())
+    other = fit_budget.fit(fit_budget.read_records(tmp_path), read_memory_model(FIXED))
     assert other.coefficients == honest.coefficients
     assert other.records == honest.records
     assert other.worst_error_check is not None
@@ -173,7 +177,7 @@ def test_step_times_are_those_of_one_pass(
         "data.buckets": ("768x512x49",), "data.batch_size": 2, "data.gradient_accumulation_steps": 3
     }  # fmt: skip
     (tmp_path / "a.json").write_text(json.dumps([made_up(truth, "preset", MODELS[1], changes, "three")]))
-    time = fit_budget.fit(fit_budget.read_records(tmp_path), read_memory_model()).step_times[0]
+    time = fit_budget.fit(fit_budget.read_records(tmp_path), read_memory_model(FIXED)).step_times[0]
     assert (time.architecture, time.tokens, time.step_s) == ("13b", 2 * 2688, 0.5)
 
 

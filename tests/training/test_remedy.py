@@ -6,6 +6,8 @@ from ltx_wizard.core.recipe import Recipe, with_settings
 from ltx_wizard.models.catalog import EMBEDDED, find_model
 from ltx_wizard.training.remedy import card_needed, remedy
 
+pytestmark = pytest.mark.usefixtures("fixed_memory_model")
+
 SMALL, LARGE = find_model("ltxv-2b-0.9.6-dev"), find_model("ltxv-13b-0.9.7-dev")
 CLIPS = {"768x512x49": 12}
 

@@ -11,6 +11,8 @@ from ltx_wizard.core.recipe import MeasuredPeak, Recipe, with_settings
 from ltx_wizard.ui.memory_bar import plan_panel, small_bar
 from ltx_wizard.ui.steps.recipe import _by_reason
 
+pytestmark = pytest.mark.usefixtures("fixed_memory_model")
+
 CLIPS = {"768x512x49": 12}
 
 
