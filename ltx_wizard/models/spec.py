@@ -115,6 +115,7 @@ class ModelSpec:
     temporal_compression: int
     sampling: SamplingDefaults
     min_vram_gib: float
+    comfortable_vram_gib: float = 0.0
     architecture: str = ""
     variant: str = ""
     recognised: str = ""

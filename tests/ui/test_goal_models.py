@@ -41,7 +41,14 @@ def test_a_fold_is_open_where_the_chosen_model_is_in_it() -> None:
 
 @pytest.mark.parametrize(
     ("vram_gib", "model"),
-    [(None, "embedded"), (23.6, "ltxv-13b-0.9.7-dev"), (79.6, "ltxv-13b-0.9.7-dev")],
+    [
+        (None, "embedded"),
+        (8.0, "ltxv-2b-0.9.6-dev"),
+        (12.0, "ltxv-2b-0.9.6-dev"),
+        (15.9, "ltxv-13b-0.9.7-dev"),
+        (23.6, "ltxv-13b-0.9.7-dev"),
+        (79.6, "ltxv-13b-0.9.7-dev"),
+    ],
 )
 def test_the_model_that_the_card_holds_is_proposed(
     monkeypatch: pytest.MonkeyPatch, vram_gib: float | None, model: str

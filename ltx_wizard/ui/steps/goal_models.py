@@ -58,11 +58,11 @@ def build(page: Page) -> ModelChoice:
 
 
 def proposed_model() -> str:
-    """The most demanding of the current models that the card holds; the first of several."""
+    """The most demanding of the current models that the card holds with ease; the first of several."""
     vram = _vram_gib()
     specs = [spec for spec in datasets.models() if spec.trainable and spec.standing == "current"]
-    fitting = [spec for spec in specs if spec.min_vram_gib <= vram + _FIT_TOLERANCE_GIB]
-    return max(fitting, key=lambda spec: spec.min_vram_gib).id
+    fitting = [spec for spec in specs if spec.comfortable_vram_gib <= vram + _FIT_TOLERANCE_GIB]
+    return max(fitting, key=lambda spec: spec.comfortable_vram_gib).id
 
 
 def model_cards(chosen: str, saved: bool) -> Markup:
@@ -189,7 +189,9 @@ def _fit(spec: ModelSpec) -> Markup:
         words = "needs no graphics card"
     else:
         have = f"you have {vram:.0f}" if card else "none found"
-        words = f"needs {spec.min_vram_gib:.0f} GB graphics memory; {have}"
+        quick = spec.comfortable_vram_gib
+        better = f", better {quick:.0f}" if quick > spec.min_vram_gib else ""
+        words = f"needs {spec.min_vram_gib:.0f} GB graphics memory{better}; {have}"
     return h("span.wz-fit", words, class_="good" if fits else "warn")
 
 
