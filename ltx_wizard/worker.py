@@ -75,6 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     if len(given) != 1:
         sys.stderr.write("Usage: python -m ltx_wizard.worker <job folder>\n")
         return 2
+    if sys.platform != "win32":  # torch cannot do it there
+        # Clips of many sizes leave no holes that nothing fits into. Presets are measured with it.
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     try:
         folder = JobFolder.open(Path(given[0]).resolve())
     except WizardError as error:

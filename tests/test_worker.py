@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ltx_wizard import worker
 from ltx_wizard.app.supervisor import launch_worker, read_status, worker_process
 from ltx_wizard.core.documents import read_document
 from ltx_wizard.core.events import FINAL_EVENTS, Failed, Finished, Started, Stopped, read_events
@@ -194,6 +195,21 @@ def test_a_project_that_is_damaged_fails_with_the_reason(project: Project) -> No
     (end,) = final_events(job)
     assert isinstance(end, Failed)
     assert "project.json" in end.problem
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torch has no expandable segments on Windows")
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [(None, "expandable_segments:True"), ("backend:native", "backend:native")]
+)
+def test_the_card_is_allotted_as_when_presets_were_measured(
+    project: Project, monkeypatch: pytest.MonkeyPatch, chosen: str | None, expected: str
+) -> None:
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "")  # so that it is put back afterwards
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+    if chosen:
+        monkeypatch.setenv("PYTORCH_ALLOC_CONF", chosen)
+    worker.main([str(project.folder / "no such job")])
+    assert os.environ["PYTORCH_ALLOC_CONF"] == expected
 
 
 def test_a_bug_becomes_a_failure_and_its_traceback_goes_to_the_log(
