@@ -182,6 +182,7 @@ def measure_job(
         sampling_steps=guide.sampling_steps,
         guidance=guide.guidance,
         negative_prompt=recipe.validation.negative_prompt,
+        memory=recipe.memory,
     )
 
 

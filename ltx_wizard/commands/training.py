@@ -132,6 +132,7 @@ def sample_job(project: Project, given: Namespace, lora: Path | None) -> SampleJ
         sampling_steps=spec.sampling.steps if is_distilled else recipe.validation.sampling_steps,
         guidance=spec.sampling.guidance if is_distilled else recipe.validation.guidance,
         negative_prompt=recipe.validation.negative_prompt,
+        memory=recipe.memory,
     )
 
 

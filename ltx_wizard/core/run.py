@@ -29,7 +29,7 @@ from ltx_wizard.core.events import (
     read_events,
 )
 from ltx_wizard.core.project import safe_file_stem
-from ltx_wizard.core.recipe import Recipe
+from ltx_wizard.core.recipe import MemorySettings, Recipe
 
 JOB_FILE = "job.json"
 
@@ -48,12 +48,18 @@ class CutJob(Settings):
 
 
 class CaptionJob(Settings):
-    """Write captions. clip_ids empty: all clips. overwrite: also those that have one."""
+    """Write captions. clip_ids empty: all clips. overwrite: also those that have one.
+
+    server, model: address and model of the captioner 'server'. Its key is in no job: the worker takes it
+    from the user's folder.
+    """
 
     kind: Literal["caption"] = "caption"
     captioner: str = "motion"
     clip_ids: tuple[str, ...] = ()
     overwrite: bool = False
+    server: str = ""
+    model: str = ""
 
 
 class ConformJob(Settings):
@@ -62,6 +68,28 @@ class ConformJob(Settings):
     kind: Literal["conform"] = "conform"
     buckets: tuple[str, ...]
     fps: float
+
+
+class ImportDatasetJob(Settings):
+    """Bring a dataset of another trainer into the project, each file as one clip with its caption."""
+
+    kind: Literal["import_dataset"] = "import_dataset"
+    path: str = Field(description="Its folder, or the file that lists it.")
+    trigger: str = Field(
+        default="",
+        max_length=100,
+        description="Becomes the project's trigger word and is taken out of the captions; empty: none.",
+    )
+    regularisation: bool = False
+
+
+class ExportDatasetJob(Settings):
+    """Write the project's clips as a dataset for another trainer."""
+
+    kind: Literal["export_dataset"] = "export_dataset"
+    format: str = Field(description="Name of the format.")
+    folder: str = Field(description="A new or empty folder.")
+    with_trigger: bool = Field(description="Whether the captions hold the trigger word.")
 
 
 class TrainJob(Settings):
@@ -88,6 +116,10 @@ class SampleJob(Settings):
     sampling_steps: int = Field(ge=2, description="The samplers' schedule is not defined for one step.")
     guidance: float
     negative_prompt: str = ""
+    memory: MemorySettings = Field(
+        default=MemorySettings(),
+        description="How the model is kept: as in training, so that the card holds it.",
+    )
     first_frame: str = Field(
         default="",
         description="The videos start from the first frame of this: the id of a clip, or a picture or video "
@@ -137,6 +169,7 @@ class MeasureJob(Settings):
     sampling_steps: int = Field(ge=2, description="The samplers' schedule is not defined for one step.")
     guidance: float
     negative_prompt: str = ""
+    memory: MemorySettings = MemorySettings()
 
 
 class DownloadJob(Settings):
@@ -156,6 +189,8 @@ JobSettings = Annotated[
         CutJob,
         CaptionJob,
         ConformJob,
+        ImportDatasetJob,
+        ExportDatasetJob,
         TrainJob,
         SampleJob,
         ExportJob,

@@ -14,7 +14,6 @@ from pydantic import JsonValue
 
 from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project, filled_prompt
-from ltx_wizard.core.recipe import MemorySettings
 from ltx_wizard.core.report import Report
 from ltx_wizard.core.run import JobFolder, MeasureJob, MeasurePrompt
 from ltx_wizard.models.catalog import find_model
@@ -50,9 +49,7 @@ def run_measure(project: Project, folder: JobFolder, job: MeasureJob, report: Re
         for index, prompt in enumerate(job.prompts)
         for triggered in (True, False)
     }
-    model = LoadedModel(
-        find_model(job.model), [*texts.values(), job.negative_prompt], MemorySettings(), report
-    )
+    model = LoadedModel(find_model(job.model), [*texts.values(), job.negative_prompt], job.memory, report)
     model.load_lora(resolve_lora(project, job.lora_file))
     clips: dict[_Key, Frames] = {}
     keys = [

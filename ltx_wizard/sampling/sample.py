@@ -102,7 +102,7 @@ def run_sample(project: Project, folder: JobFolder, job: SampleJob, report: Repo
     if job.first_frame:
         file = _picture_file(project, job.first_frame)
         first_frame = read_first_frame(file, job.width, job.height, job.fps)
-    model = LoadedModel(spec, [*job.prompts, job.negative_prompt], MemorySettings(), report)
+    model = LoadedModel(spec, [*job.prompts, job.negative_prompt], job.memory, report)
     if job.lora_file:
         model.load_lora(resolve_lora(project, job.lora_file), job.strength)
     files: list[JsonValue] = []

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ltx_wizard.core.documents import write_bytes_atomically, write_document
 from ltx_wizard.core.errors import JobFailed, NotFound
 from ltx_wizard.core.project import Project, safe_file_stem
-from ltx_wizard.core.recipe import MemorySettings
 from ltx_wizard.core.report import Report, progress
 from ltx_wizard.core.run import ExportJob, JobFolder, TrainJob
 from ltx_wizard.dataset.dataset import read_clips
@@ -24,7 +23,7 @@ from ltx_wizard.interop.key_names import COMFYUI_PREFIX, DIFFUSERS_PREFIX, modul
 from ltx_wizard.interop.lora_file import LoraFacts, header
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.lora import folded
-from ltx_wizard.models.ltx_video import load_scheduler, load_transformer
+from ltx_wizard.models.ltx_video import load_scheduler, transformer_structure
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import find_files
 
@@ -74,11 +73,12 @@ def run_export(project: Project, folder: JobFolder, job: ExportJob, report: Repo
 def verify(file: Path, comfyui_file: Path, spec: ModelSpec) -> list[str]:
     """What was checked, in words. Raises JobFailed naming the first thing that is wrong.
 
-    The diffusers file goes through LTXPipeline.load_lora_weights into the real model; of the ComfyUI file
+    The diffusers file goes through LTXPipeline.load_lora_weights into the model's layers, which have names
+    and sizes here and no weights: 13B would fill the memory of most computers. Of the ComfyUI file
     every key must name a module of the original checkpoint, because ComfyUI leaves out what it does not
     know without a word.
     """
-    transformer = load_transformer(spec, find_files(spec), MemorySettings(), torch.device("cpu"))
+    transformer = transformer_structure(spec, find_files(spec))
     weights, comfyui = load_file(file), load_file(comfyui_file)
     modules = {name: module for name, module in transformer.named_modules() if isinstance(module, nn.Linear)}
     _check_names(weights, DIFFUSERS_PREFIX, modules, file)

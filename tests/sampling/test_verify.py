@@ -20,11 +20,12 @@ from ltx_wizard.core.errors import JobFailed, NotFound
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import LoraSettings, MemorySettings, Recipe
 from ltx_wizard.core.report import SilentReport
-from ltx_wizard.core.run import ExportJob, Job, JobFolder, SampleJob, TrainJob
+from ltx_wizard.core.run import ExportJob, Job, JobFolder, TrainJob
 from ltx_wizard.models.catalog import EMBEDDED
 from ltx_wizard.models.lora import add_lora, lora_weights
 from ltx_wizard.models.ltx_video import load_transformer
 from ltx_wizard.models.weights import find_files
+from ltx_wizard.sampling import sample
 from ltx_wizard.sampling.sample import run_sample
 from ltx_wizard.sampling.verify import run_export, verify
 
@@ -160,14 +161,47 @@ def test_a_model_without_its_weights_says_what_is_missing(tmp_path: Path) -> Non
         find_files(replace(EMBEDDED, source=str(tmp_path)))
 
 
-def _sampled_by_the_app(project: Project, lora_file: str) -> np.ndarray:
+def test_verifying_reads_no_weights_of_the_model(
+    project: Project, run: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 13B model would fill the memory of most computers."""
+    from ltx_wizard.models import loading
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the model's weights were read")
+
+    monkeypatch.setattr(loading, "read_tensor", refuse)
+    monkeypatch.setattr("ltx_wizard.models.ltx_video.load_frozen", refuse)
+    _export(project, run)
+
+
+@pytest.mark.parametrize(
+    "memory", [MemorySettings(quantization="int8-quanto"), MemorySettings(offload="blocks")]
+)
+def test_samples_are_made_with_the_model_kept_as_in_training(
+    project: Project, run: JobFolder, memory: MemorySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LTX_WIZARD_HOME", str(tmp_path / "home"))
+    made: list[np.ndarray] = []
+    monkeypatch.setattr(sample, "write_sample", lambda path, frames, fps: made.append(frames.astype(int)))
+    lora = str(_export(project, run)[0])
+    for file, kept in ((lora, MemorySettings()), (lora, memory), ("", memory)):
+        run_sample(
+            project, JobFolder(project.jobs_folder / "sample"), _sample_job(file, kept), SilentReport()
+        )
+    full, same, without_lora = made
+    different = np.abs(full - same).mean()
+    assert different < 3
+    assert (different > 0) == (memory.quantization != "none")
+    assert np.abs(same - without_lora).mean() > 0
+
+
+def _sampled_by_the_app(project: Project, lora_file: str, memory: MemorySettings | None = None) -> np.ndarray:
     import av
 
+    shutil.rmtree(project.jobs_folder / "sample", ignore_errors=True)
     folder = JobFolder(project.jobs_folder / "sample")
-    job = SampleJob(
-        model="embedded", lora_file=lora_file, prompts=("A red circle moves up.",), seed=7,
-        width=64, height=64, frames=9, fps=8, sampling_steps=4, guidance=2.0,
-    )  # fmt: skip
+    job = _sample_job(lora_file, MemorySettings())
     result = run_sample(project, folder, job, SilentReport())
     (made,) = folder.samples_folder.iterdir()
     assert result["samples"] == [made.relative_to(folder.folder).as_posix()]
