@@ -1,12 +1,16 @@
-"""Captions as text: cleaning what a model or a person wrote, and what is wrong with one. No model here."""
+"""Captions as text: what may be stored, how it is counted, and one tidy paragraph out of a model's answer.
+
+No model here. What is worth changing in a caption is found by lint.py.
+"""
 
 from __future__ import annotations
 
 import html
+import json
 import re
 import unicodedata
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import cast
 
 MAX_WORDS = 200
 """The guide: LTX-Video responds best to descriptions under 200 words."""
@@ -18,44 +22,75 @@ SLOTS = ("[subject]", "[setting]")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.*?-->", re.DOTALL)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|[A-Za-z]{2,12});")
 _SLOT = re.compile(r"\[[a-z ]{3,20}\]")
-_THOUGHT = re.compile(r"<think>.*?</think>|^.*?</think>", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"^```\w*\s*|\s*```$")
-_OPENER = re.compile(
-    r"^(?:(?:sure|certainly|of course|here (?:is|are)[^.:!]*|caption|description)[,.:!]+\s*"
-    r"|(?:in )?(?:the|this) (?:video|clip|footage|image|scene)(?: clip)?"
-    r"(?:,(?: we (?:can )?see)?|\s+(?:shows|depicts|features|captures|displays|presents)(?: that)?)\s+)",
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>|^.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_OPEN_THOUGHT = re.compile(r"<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(r"```\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+_MARKS = " `*"
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»"}
+_JSON_KEYS = ("caption", "video_caption", "description", "prompt", "text", "answer", "response", "output")
+_CUT_JSON = re.compile(r"^\{\s*\"(?:" + "|".join(_JSON_KEYS) + r")\"\s*:\s*\"((?:[^\"\\]|\\.)*)", re.DOTALL)
+_BULLET = re.compile(r"^\s*(?:[-*•–‣]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+)")
+_LABEL = re.compile(
+    r"^(?:(?:main|overall|the|detailed|final|visual|video)\s+)*"
+    r"(action|movement|motion|appearance|subjects?|characters?|objects?|background|setting|environment|place"
+    r"|location|scene|camera(?: (?:movement|work|angles?))?|light(?:ing)?|events?|changes?|timeline|temporal"
+    r"|caption|description|summary|details?|mood|style)"
+    r"(?:\s+(?:and|&|/)\s+[a-z]+|\s+(?:details?|over time|changes|description))*\s*:\s*",
     re.IGNORECASE,
 )
-_REFUSAL = re.compile(
-    r"\b(?:i'?m sorry|i cannot|i can'?t|as an ai|unable to (?:view|see|process))\b", re.IGNORECASE
+_PREAMBLE = re.compile(
+    r"^(?:(?:sure|certainly|of course|okay|ok|absolutely|alright|great|yes)(?: thing)?[,.:!]+\s*"
+    r"|(?:here(?:'s|’s| is| are)|below is|this is|the following is)\b[^.:!?\n]{0,90}:\s*"
+    r"|(?:i (?:will|can|would|'ll|have) |i'll |let me )[^.:!?\n]{0,90}[.:!]\s+"
+    r"|(?:based on|according to|judging (?:by|from)|looking at|from|as (?:requested|seen in|shown in)|given)"
+    r"(?: the)?(?: provided| given| sampled| \d+)*(?: (?:video|clip|frames?|images?|key ?frames?|stills?|"
+    r"sequence|footage|instructions?|measurements?)\b)+"
+    r"(?: (?:provided|given|above|shown|you (?:provided|gave)|of the (?:video|clip)))*,?\s+"
+    r"|(?:assistant|answer|output|response|final (?:answer|caption)|(?:video |detailed |training )*(?:caption|"
+    r"description|prompt))\s*:+\s*"
+    r"|(?:caption|description)[,.!]\s+)",
+    re.IGNORECASE,
 )
-_CAMERA = re.compile(
-    r"\b(?:camera|shot|close-?up|pans?|tilts?|zooms?|dolly|handheld|tracking|static|wide|angle|view)\b", re.I
+_MEDIUM = r"(?:video|clip|footage|image|scene|picture|photo(?:graph)?|frames?|sequence|shot|film|animation|recording)"
+_SHOWN = (
+    r"(?:shows?|showing|depicts?|depicting|features?|featuring|captures?|capturing|displays?|displaying"
+    r"|presents?|presenting|portrays?|portraying|illustrates?|showcases?|showcasing|contains?|is (?:about|of))"
 )
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-
-
-@dataclass(frozen=True)
-class Lint:
-    """Something about one caption. rule: its id. message: what to change."""
-
-    rule: str
-    message: str
+_OPENER = re.compile(
+    rf"^(?:(?:in )?(?:the|this|our)(?: (?:short|brief|given|provided|\w+ing))? {_MEDIUM}(?: {_MEDIUM})?"
+    rf"(?:,? (?:we|you|one|the viewer|viewers) (?:can |could |may )?(?:clearly )?(?:see|observe|watch|notice|find)s?(?: that)?"
+    rf"|,|\s+(?:opens|begins|starts|ends|opening|starting) (?:with|on)(?: {_SHOWN})?"
+    rf"|\s+(?:clearly |first |mainly |primarily )?{_SHOWN}(?: us)?(?: that| how)?)\s+"
+    rf"|(?:this|it) is (?:a|an|the) (?:short |brief )?{_MEDIUM}(?: {_MEDIUM})? (?:of|showing|that shows|which shows|featuring|about)\s+"
+    rf"|(?:an?|some|the) (?:short |brief |\d+-second )?(?:video|clip|footage|image|picture|photo(?:graph)?|sequence|recording)"
+    rf"(?: {_MEDIUM})? (?:of|showing|that shows|which shows|depicting|featuring|capturing)\s+"
+    rf"|(?:footage|video|images?) of\s+"
+    rf"|(?:here,? )?(?:we|you|one|the viewer|viewers) (?:can |could |may )?(?:clearly )?(?:see|observe|watch|notice)s?(?: that)?\s+"
+    rf"|(?:depicted|shown|seen|featured|pictured) (?:here |in (?:this|the) {_MEDIUM} )?(?:is|are)\s+)",
+    re.IGNORECASE,
+)
+_FAREWELL = re.compile(
+    r"^(?:let me know|i hope|hope this|would you like|if you (?:need|want|would|have|'d)|feel free|please let"
+    r"|do you want|note(?: that)?:|\(?word count|total words|this (?:caption|description|paragraph) )",
+    re.IGNORECASE,
+)
+_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bno)"
+_SENTENCE_END = re.compile(rf"{_ABBREVIATIONS}[.!?…]+[\"'”’)\]]*(?=\s|$)")
+_KEPT_LABELS = {"camera": re.compile(r"\bcamera\b", re.I), "light": re.compile(r"\blight", re.I)}
 
 
 def clean_caption(text: str) -> str:
     """One tidy paragraph out of a model's answer.
 
-    Thoughts, code fences, openers such as 'The video shows' and line breaks go. It ends with a whole
-    sentence, after at most MAX_WORDS words.
+    Thoughts, code fences, JSON around it, preambles, openers such as 'The video shows', list markers, quotes
+    around the whole, repeated sentences and goodbyes go. It ends with a whole sentence, after at most
+    MAX_WORDS words. Empty if nothing of substance is left.
     """
-    text = _FENCE.sub("", _THOUGHT.sub("", text).strip()).strip()
-    text = flatten(text).strip(" \"'“”")
-    shorter = _OPENER.sub("", text)
-    while shorter != text:
-        text = shorter
-        shorter = _OPENER.sub("", text)
-    text = whole_sentences(text)
+    text = _unwrapped(_OPEN_THOUGHT.sub("", _THOUGHT.sub("", text)).strip())
+    text = _as_prose(text)
+    text = _without_opening(flatten(text))
+    kept = _unrepeated(without_opener(part) for part in sentences(text) if not _FAREWELL.match(part))
+    text = whole_sentences(without_fragment(" ".join(kept)))
     return text[:1].upper() + text[1:]
 
 
@@ -63,6 +98,8 @@ def flatten(text: str) -> str:
     """One line of plain text: tags, entities, control characters and double spaces are gone."""
     without_tags = _TAG.sub(" ", text)
     plain = _TAG.sub(" ", html.unescape(without_tags)) if _ENTITY.search(without_tags) else without_tags
+    if plain.isprintable():
+        return " ".join(plain.split())
     kept = "".join(" " if letter.isspace() else letter for letter in plain if not _is_control(letter))
     return " ".join(kept.split())
 
@@ -72,6 +109,43 @@ def storable(text: str) -> str:
     for them.
     """
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of one line of text, with their full stops; the last may be unfinished."""
+    found: list[str] = []
+    start = 0
+    for end in _SENTENCE_END.finditer(text):
+        found.append(text[start : end.end()].strip())
+        start = end.end()
+    return [part for part in (*found, text[start:].strip()) if part]
+
+
+def ends_whole(text: str) -> bool:
+    """Whether the last sentence is finished, as far as its last sign tells."""
+    return re.search(r"[.!?…][\"'”’)\]]*$", text.strip()) is not None
+
+
+def without_fragment(text: str) -> str:
+    """Without an unfinished last sentence, where a whole one comes before it."""
+    parts = sentences(text)
+    return " ".join(parts[:-1]) if len(parts) > 1 and not ends_whole(parts[-1]) else text
+
+
+def without_opener(text: str) -> str:
+    """Without 'The video shows' and the like at the front."""
+    rest = _OPENER.sub("", text)
+    return rest[:1].upper() + rest[1:] if rest != text else text
+
+
+def has_opener(text: str) -> bool:
+    """Whether it begins with 'The video shows' or the like."""
+    return _OPENER.match(text) is not None
+
+
+def without_repeats(text: str) -> str:
+    """Every sentence once."""
+    return " ".join(_unrepeated(sentences(text)))
 
 
 def whole_sentences(text: str, max_words: int = MAX_WORDS) -> str:
@@ -90,7 +164,9 @@ def word_count(text: str) -> int:
 
 def has_markup(text: str) -> bool:
     """HTML tags or entities, line breaks, or characters that cannot be printed."""
-    return bool(_TAG.search(text) or _ENTITY.search(text)) or any(
+    if _TAG.search(text) or _ENTITY.search(text):
+        return True
+    return not text.isprintable() and any(
         _is_control(letter) or letter in "\n\r\t\v\f\u2028\u2029" for letter in text
     )
 
@@ -100,32 +176,96 @@ def has_slots(text: str) -> bool:
     return bool(_SLOT.search(text))
 
 
-def lint(caption: str) -> list[Lint]:
-    """What is worth changing in one caption; empty for a good one."""
-    text = " ".join(caption.split())
-    if not text:
-        return [Lint("missing", "Write what happens in this clip.")]
-    return [Lint(rule, message) for rule, applies, message in _rules(caption, text) if applies]
+def normalised(sentence: str) -> str:
+    """Letters and digits in small letters: equal for sentences that differ in signs and spaces only."""
+    return " ".join(re.findall(r"\w+", sentence.lower()))
 
 
-def _rules(caption: str, text: str) -> list[tuple[str, bool, str]]:
-    words = word_count(text)
-    return [
-        ("long", words > MAX_WORDS, f"{words} words: shorten it to {MAX_WORDS}."),
-        ("short", words < MIN_WORDS, "Very short: say what moves, what it looks like, and where."),
-        ("markup", has_markup(caption), "It holds HTML, line breaks or invisible characters."),
-        ("slots", has_slots(text), "Replace the words in brackets by what can be seen."),
-        ("opener", bool(_OPENER.match(text)), "Start with the action, not with 'The video shows'."),
-        ("refusal", bool(_REFUSAL.search(text)), "This is a model's excuse, not a caption."),
-        ("camera", words >= MIN_WORDS and not _CAMERA.search(text), "Say what the camera does."),
-        ("repeats", _repeats(text), "A sentence stands in it twice."),
-        ("cut_off", words >= MIN_WORDS and text[-1].isalnum(), "It ends in the middle of a sentence."),
-    ]
+def _unwrapped(text: str) -> str:
+    """Out of a code fence, and out of the JSON that some servers are asked for."""
+    fenced = _FENCED.search(text)
+    if fenced and fenced.group(1).strip():
+        text = fenced.group(1).strip()
+    if text[:1] not in "{[":
+        return text
+    try:
+        return _spoken(json.loads(text)) or text
+    except (ValueError, RecursionError):
+        cut = _CUT_JSON.match(text)
+        return cut.group(1).replace('\\"', '"').replace("\\n", " ") if cut else text
 
 
-def _repeats(text: str) -> bool:
-    sentences = [part.strip().lower() for part in _SENTENCE_END.split(text) if part.strip()]
-    return any(count > 1 for count in Counter(sentences).values())
+def _spoken(value: object) -> str:
+    """The text in a JSON answer: the caption by its key, else all texts one after the other."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "\n".join(_spoken(item) for item in cast("list[object]", value))
+    if isinstance(value, dict):
+        named = {str(key).lower(): item for key, item in cast("dict[object, object]", value).items()}
+        for key in _JSON_KEYS:
+            if named.get(key):
+                return _spoken(named[key])
+        return "\n".join(f"- {key}: {_spoken(item)}" for key, item in named.items() if _spoken(item))
+    return ""
+
+
+def _as_prose(text: str) -> str:
+    """List items and labelled lines become sentences; **bold** and the like lose their signs."""
+    text = re.sub(r"\*\*(.+?)\*\*|__(.+?)__", lambda match: match.group(1) or match.group(2), text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not _LABEL.fullmatch(f"{_BULLET.sub('', line)}:")]
+    is_list = sum(bool(_BULLET.match(line) or _LABEL.match(line)) for line in lines) > 1
+    return " ".join(filter(None, (_as_sentence(line) if is_list else line for line in lines)))
+
+
+def _as_sentence(line: str) -> str:
+    line = _BULLET.sub("", line).strip(" *_")
+    label = _LABEL.match(line)
+    if label:
+        line = line[label.end() :].strip(" *_")
+        kind = label.group(1).lower()[:6].strip("ing")
+        known = next((name for name in _KEPT_LABELS if kind.startswith(name[:5])), "")
+        if line and known and not _KEPT_LABELS[known].search(line):
+            line = f"The {known} is {line[:1].lower()}{line[1:]}" if known == "light" else f"Camera: {line}"
+    if not line or line.endswith(":"):
+        return "" if line.count(" ") < 8 else line
+    line = line[:1].upper() + line[1:]
+    return line if ends_whole(line) or line[-1] in ",;" else f"{line}."
+
+
+def _without_opening(text: str) -> str:
+    while True:
+        shorter = _unquoted(_OPENER.sub("", _PREAMBLE.sub("", text)))
+        if shorter == text:
+            return shorter
+        text = shorter
+
+
+def _unquoted(text: str) -> str:
+    """Without quotes around the whole; those around words inside it stay."""
+    text = text.strip(_MARKS)
+    closing = _QUOTES.get(text[:1], "")
+    if not closing:
+        return text
+    inside = re.sub(r"(?<=\w)['’](?=\w)", "", text[1:-1])
+    wraps = closing not in inside or inside[inside.index(closing) - 1 : inside.index(closing)].isspace()
+    if text.endswith(closing) and len(text) > 1 and wraps:
+        return text[1:-1].strip(_MARKS)
+    is_apostrophe = closing in "'’"
+    opened_only = not is_apostrophe and text.count(closing) + (closing != text[0]) == 1
+    return text[1:].strip(_MARKS) if opened_only else text
+
+
+def _unrepeated(parts: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    kept: list[str] = []
+    for part in parts:
+        key = normalised(part)
+        if key not in seen:
+            kept.append(part)
+        seen.add(key)
+    return kept
 
 
 def _is_control(letter: str) -> bool:

@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ltx_wizard.app import datasets, jobs, system
-from ltx_wizard.core.caption import lint, word_count
+from ltx_wizard.core.caption import word_count
 from ltx_wizard.core.errors import BadInput, WizardError
+from ltx_wizard.core.lint import lint
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobStatus
 from ltx_wizard.core.units import duration_text

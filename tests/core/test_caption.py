@@ -7,16 +7,9 @@ from ltx_wizard.core.caption import (
     clean_caption,
     flatten,
     has_slots,
-    lint,
     whole_sentences,
     word_count,
 )
-
-GOOD = "A brown dog runs along a sandy beach towards the sea. The camera is static. The light is warm."
-
-
-def rules(text: str) -> set[str]:
-    return {item.rule for item in lint(text)}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +26,26 @@ def rules(text: str) -> set[str]:
         ("The scene changes to night.", "The scene changes to night."),
         ("The video camera pans left.", "The video camera pans left."),
         ("", ""),
+        ("<think>never closed A dog", ""),
+        ('{"caption": "A dog runs."}', "A dog runs."),
+        ('```json\n{"caption": "A dog runs. It stops."}\n```', "A dog runs. It stops."),
+        ('{"caption": "A dog runs. It sto', "A dog runs."),
+        ('{"action": "a dog runs", "lighting": "soft"}', "A dog runs. The light is soft."),
+        ("- A dog runs\n- It jumps over a wall", "A dog runs. It jumps over a wall."),
+        (
+            "Here is a detailed description:\n1. **Action:** A dog runs\n2. **Camera:** static",
+            "A dog runs. Camera: static.",
+        ),
+        ("**Caption**\nA dog runs. It jumps.", "A dog runs. It jumps."),
+        ("A dog runs. It jumps. A dog runs. A dog runs. A do", "A dog runs. It jumps."),
+        ("A dog runs. Let me know if you want it shorter!", "A dog runs."),
+        ("Based on the provided frames, a dog runs.", "A dog runs."),
+        ("This is a video of a dog on a beach.", "A dog on a beach."),
+        ('"A sign reads "STOP" and a dog runs."', 'A sign reads "STOP" and a dog runs.'),
+        ('A sign reads "STOP."', 'A sign reads "STOP."'),
+        ("'The dog's ball rolls.'", "The dog's ball rolls."),
+        ("A close-up shot of a dog.", "A close-up shot of a dog."),
+        ("Mr. Brown walks 3.5 metres. He stops.", "Mr. Brown walks 3.5 metres. He stops."),
     ],
 )
 def test_answers_of_models_are_tidied(answer: str, caption: str) -> None:
@@ -54,29 +67,6 @@ def test_flattening_keeps_all_languages_and_emoji() -> None:
 
 def test_escaped_tags_do_not_come_to_life() -> None:
     assert flatten("a &lt;script&gt;alert(1)&lt;/script&gt; dog") == "a alert(1) dog"
-
-
-def test_a_good_caption_has_nothing_to_change() -> None:
-    assert lint(GOOD) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        ("", "missing"),
-        ("A dog.", "short"),
-        ("word " * 201, "long"),
-        (f"{GOOD}\nMore.", "markup"),
-        ("[subject] moves to the left in [setting]. The camera is static.", "slots"),
-        (f"The video shows a dog. {GOOD}", "opener"),
-        ("I'm sorry, I can't describe the camera in this one.", "refusal"),
-        ("A brown dog runs along a sandy beach towards the sea.", "camera"),
-        (f"{GOOD} The camera is static.", "repeats"),
-        ("A brown dog runs along a beach while the camera", "cut_off"),
-    ],
-)
-def test_each_rule_is_found(text: str, rule: str) -> None:
-    assert rule in rules(text)
 
 
 def test_brackets_with_other_content_are_not_slots() -> None:

@@ -7,9 +7,10 @@ import json
 import gradio as gr
 
 from ltx_wizard.app import datasets, jobs, projects
-from ltx_wizard.core.caption import lint, word_count
+from ltx_wizard.core.caption import word_count
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import BadInput
+from ltx_wizard.core.lint import lint
 from ltx_wizard.core.project import Project, ProjectSettings, TriggerPlacement, trained_caption
 from ltx_wizard.core.units import plural, timecode_text
 from ltx_wizard.ui import media
