@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ltx_wizard import __version__
-from ltx_wizard.commands import computer, dataset, models, planning, training
+from ltx_wizard.commands import computer, dataset, formats, models, planning, training
 from ltx_wizard.commands.console import Console, show_error
 from ltx_wizard.commands.demo import demo
 from ltx_wizard.commands.download import download
@@ -106,6 +106,13 @@ def _add_dataset_commands(command: Callable[..., Add]) -> None:
     add("paths", type=Path, nargs="+", metavar="PATH", help="a video, an image or a folder")
     add("--regularisation", action="store_true", help="ordinary material, trained without the trigger word")
 
+    add = command("import-dataset", formats.import_dataset, "Add a dataset of another trainer.", True)
+    _project(add)
+    add("path", type=Path, metavar="PATH", help="its folder, or the file that lists videos and captions")
+    add("--look", action="store_true", help="only say what lies there")
+    add("--keep-trigger", action="store_true", help="leave a word that all captions begin with where it is")
+    add("--regularisation", action="store_true", help="ordinary material, trained without the trigger word")
+
     add = command("split", dataset.split, "Find scenes and cut them into clips.")
     _project(add)
     add("--detector", choices=["adaptive", "content"], default=None, help="how cuts are found")
@@ -117,8 +124,24 @@ def _add_dataset_commands(command: Callable[..., Add]) -> None:
 
     add = command("caption", dataset.caption, "Draft captions for clips that have none.")
     _project(add)
-    add("--captioner", default="motion", help="who writes them; default: motion")
+    add("--captioner", default="motion", metavar="NAME", help="who writes them; default: motion; 'list': all")
+    add("--server", default="", metavar="URL", help="OpenAI-compatible server, such as http://localhost:11434/v1")
+    add("--model", default="", metavar="NAME", help="the server's model; its key: LTX_WIZARD_CAPTION_KEY")
     add("--overwrite", action="store_true", help="also where there is a caption")
+
+    add = command("export-dataset", formats.export_dataset, "Write the dataset for another trainer.", True)
+    _project(add)
+    add("--format", default="", metavar="NAME", help="for which trainer; without it: the list of formats")
+    add(
+        "--out",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="a new folder; default: in the project's exports",
+    )
+    add(
+        "--trigger", choices=["write", "leave"], default=None, help="write the trigger word into the captions"
+    )
 
     add = command("check", dataset.check, "What stands between this dataset and a good LoRA.", True)
     _project(add)

@@ -38,8 +38,10 @@ from ltx_wizard.core.run import (
     ConformJob,
     CutJob,
     DownloadJob,
+    ExportDatasetJob,
     ExportJob,
     FindScenesJob,
+    ImportDatasetJob,
     Job,
     JobFolder,
     MeasureJob,
@@ -121,7 +123,7 @@ class _Turn:
     """One job holds the GPU at a time, over all apps and command lines of this user."""
 
     def __init__(self, job: Job, report: Report) -> None:
-        self._needed = isinstance(job.settings, _GPU_JOBS)
+        self._needed = isinstance(job.settings, _GPU_JOBS) or _captions_on_card(job)
         self._report = report
         places.home().mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(places.home() / ".gpu.lock")
@@ -142,6 +144,14 @@ class _Turn:
     def __exit__(self, *_: object) -> None:
         if self._needed:
             self._lock.release()
+
+
+def _captions_on_card(job: Job) -> bool:
+    if not isinstance(job.settings, CaptionJob):
+        return False
+    from ltx_wizard.captioning.captioner import uses_card
+
+    return uses_card(job.settings)
 
 
 def _work(folder: JobFolder, job: Job, report: Report) -> Callable[[], Result]:
@@ -174,6 +184,14 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
         from ltx_wizard.dataset.conform import run_conform
 
         return lambda project, _folder, _job, report: run_conform(project, settings, report)
+    if isinstance(settings, ImportDatasetJob):
+        from ltx_wizard.dataset.formats.bring_in import run_import_dataset
+
+        return lambda project, _folder, _job, report: run_import_dataset(project, settings, report)
+    if isinstance(settings, ExportDatasetJob):
+        from ltx_wizard.dataset.formats.hand_out import run_export_dataset
+
+        return lambda project, _folder, _job, report: run_export_dataset(project, settings, report)
     if isinstance(settings, TrainJob):
         from ltx_wizard.training.loop import run_train
 

@@ -259,6 +259,8 @@ def describe(folder: JobFolder) -> str:
         "cut": "cutting clips",
         "caption": "writing captions",
         "conform": "fitting clips to the training size",
+        "import_dataset": "importing a dataset",
+        "export_dataset": "writing a dataset",
         "train": "training",
         "sample": "making sample videos",
         "measure": "measuring the LoRA",

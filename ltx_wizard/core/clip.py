@@ -38,6 +38,9 @@ class Source(Settings):
     has_audio: bool = False
     variable_frame_rate: bool = False
     regularisation: bool = Field(default=False, description="Ordinary material without the trigger word.")
+    whole: bool = Field(
+        default=False, description="A clip as it is: it came in a dataset, with its caption, and is not cut."
+    )
     warnings: tuple[str, ...] = ()
 
 

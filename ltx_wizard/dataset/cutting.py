@@ -44,7 +44,9 @@ def run_cut(project: Project, job: CutJob, report: Report) -> dict[str, JsonValu
     A clip that goes leaves its caption behind: it comes back with the same stretch, and as a draft with a
     similar one.
     """
-    sources = [source for source in read_sources(project) if source.kind is MediaKind.VIDEO]
+    sources = [
+        source for source in read_sources(project) if source.kind is MediaKind.VIDEO and not source.whole
+    ]
     planned = {source.id: _planned(project, source) for source in sources}
     if sources and all(pieces is None for pieces in planned.values()):
         raise NotReady(problem="No video has scenes yet.", remedy="Press 'Find scenes' first.")

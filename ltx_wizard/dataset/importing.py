@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Rejected, Source
-from ltx_wizard.core.documents import Settings, read_text, write_text_atomically
+from ltx_wizard.core.documents import Settings, is_file, read_text, write_text_atomically
 from ltx_wizard.core.errors import BadDocument, NoSpace, NotFound, WizardError, explain_os_error
 from ltx_wizard.core.project import Project, safe_file_stem
 from ltx_wizard.core.report import Report, SilentReport, progress
@@ -120,21 +120,19 @@ def whole_caption(project: Project, source_id: str) -> str:
         return ""
 
 
-def _import_file(
-    project: Project, path: Path, regularisation: bool, sidecars: dict[str, Path]
-) -> Source | None:
-    """One file; None where its content is in the project already."""
-    path = path.expanduser()
+def bring_in_source(project: Project, path: Path, regularisation: bool = False) -> Source:
+    """Measure a file and place it among the project's sources. It is not listed yet: that takes add_source.
+
+    Raises BadMediaFile, NoSpace, NoPermission or NotFound.
+    """
     facts = probe(path)
     source_id = _source_id(path)
-    if any(source.id.rsplit("-", 1)[-1] == source_id.rsplit("-", 1)[-1] for source in read_sources(project)):
-        return None
     placed = project.sources_folder / f"{source_id}{_suffix(path, facts)}"
-    _place(path, placed)
-    warnings = [*facts.warnings, *_import_sidecars(project, path, source_id, sidecars)]
+    place_file(path, placed)
+    warnings = list(facts.warnings)
     if facts.variable_frame_rate:
         warnings.append("Variable frame rate: clips keep their timing and are evened out for training.")
-    source = Source(
+    return Source(
         id=source_id,
         file=project.relative(placed),
         original_name=_shown_name(path),
@@ -150,15 +148,35 @@ def _import_file(
         regularisation=regularisation,
         warnings=tuple(warnings),
     )
+
+
+def source_with_content_of(project: Project, path: Path) -> Source | None:
+    """The source that holds the same as a file, whatever it is called."""
+    wanted = content_hash(path)
+    return next((source for source in read_sources(project) if source.id.rsplit("-", 1)[-1] == wanted), None)
+
+
+def _import_file(
+    project: Project, path: Path, regularisation: bool, sidecars: dict[str, Path]
+) -> Source | None:
+    """One file; None where its content is in the project already."""
+    path = path.expanduser()
+    if is_file(path) and source_with_content_of(project, path) is not None:
+        return None
+    source = bring_in_source(project, path, regularisation)
+    placed = project.path(source.file)
+    problems = _import_sidecars(project, path, source.id, sidecars)
+    source = source.model_copy(update={"warnings": (*source.warnings, *problems)})
     try:
-        add_source(project, source, _image_clip(project, source))
+        add_source(project, source, image_clip(project, source))
     except WizardError:
         placed.unlink(missing_ok=True)
         raise
     return source
 
 
-def _image_clip(project: Project, source: Source) -> Clip | None:
+def image_clip(project: Project, source: Source) -> Clip | None:
+    """An image is a clip by itself, with the caption that came with it; None for a video."""
     if source.kind is not MediaKind.IMAGE:
         return None
     caption = caption_changes(whole_caption(project, source.id), CaptionState.WRITTEN, IMPORTED_SOURCE)
@@ -205,7 +223,7 @@ def _suffix(path: Path, facts: MediaFacts) -> str:
     return f".{facts.codec}" if facts.kind is MediaKind.IMAGE else ".mp4"
 
 
-def _place(path: Path, placed: Path) -> None:
+def place_file(path: Path, placed: Path) -> None:
     """Hard link, which takes no space, or copy. Afterwards the file is there whole, or not at all."""
     temporary = placed.with_name(f".{placed.name}.{secrets.token_hex(4)}.tmp")
     try:

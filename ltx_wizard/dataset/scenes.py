@@ -257,7 +257,12 @@ def _write_scene_thumbnails(project: Project, source: Source, scenes: Sequence[S
 
 def _videos(project: Project, source_ids: Sequence[str]) -> list[Source]:
     videos = [source for source in read_sources(project) if source.kind is MediaKind.VIDEO]
-    chosen = [source for source in videos if not source_ids or source.id in source_ids]
+    if videos and all(source.whole for source in videos):
+        raise NotReady(
+            problem="Every video here is a clip already: it came in a dataset.",
+            remedy="Go on to the captions, or add longer videos to cut.",
+        )
+    chosen = [source for source in videos if not source.whole and (not source_ids or source.id in source_ids)]
     if not chosen:
         raise NotReady(
             problem="There is no video to look through.", remedy="Add videos in the step Videos first."

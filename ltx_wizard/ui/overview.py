@@ -54,7 +54,9 @@ def _videos(project: Project) -> StepState:
 
 
 def _scenes(project: Project) -> StepState:
-    videos = [source for source in datasets.sources(project) if source.kind is MediaKind.VIDEO]
+    videos = [
+        source for source in datasets.sources(project) if source.kind is MediaKind.VIDEO and not source.whole
+    ]
     clips = datasets.clips(project)
     if not clips:
         return _TODO

@@ -75,11 +75,14 @@ class _State:
 
     def __init__(self, project: Project) -> None:
         sources = datasets.sources(project)
-        self.videos = [source for source in sources if source.kind is MediaKind.VIDEO]
-        self.images = len(sources) - len(self.videos)
+        videos = [source for source in sources if source.kind is MediaKind.VIDEO]
+        self.videos = [source for source in videos if not source.whole]
+        self.whole = {source.id for source in videos if source.whole}
+        self.images = len(sources) - len(videos)
         self.found = datasets.scenes(project)
         self.planned = datasets.planned_clips(project)
-        self.clips = len([clip for clip in datasets.clips(project) if clip.kind is MediaKind.VIDEO])
+        clips = [clip for clip in datasets.clips(project) if clip.kind is MediaKind.VIDEO]
+        self.clips = len([clip for clip in clips if clip.source_id not in self.whole])
         job = jobs.active_job(project)
         self.busy = job.read_job().settings.kind if job else ""
         self.unsearched = [video for video in self.videos if video.id not in self.found]
@@ -160,6 +163,11 @@ def _work(state: _State) -> Markup | str:
         )
     if state.busy == "cut":
         return working_card("cut", "Cutting clips", "Frame-exact. Stopping keeps the clips that are done.")
+    if not state.videos and state.whole:
+        return notice(
+            f"{plural(len(state.whole), 'clip')} from a dataset: they are used as they are, without cutting.",
+            "info",
+        )
     if not state.videos and state.images:
         return notice("Images need no cutting: each is a clip of one frame.", "info")
     if not state.videos:
