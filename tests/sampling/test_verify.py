@@ -20,7 +20,7 @@ from ltx_wizard.core.errors import JobFailed, NotFound
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import LoraSettings, MemorySettings, Recipe
 from ltx_wizard.core.report import SilentReport
-from ltx_wizard.core.run import ExportJob, Job, JobFolder, TrainJob
+from ltx_wizard.core.run import ExportJob, Job, JobFolder, SampleJob, TrainJob
 from ltx_wizard.models.catalog import EMBEDDED
 from ltx_wizard.models.lora import add_lora, lora_weights
 from ltx_wizard.models.ltx_video import load_transformer
@@ -196,10 +196,16 @@ def test_samples_are_made_with_the_model_kept_as_in_training(
     assert np.abs(same - without_lora).mean() > 0
 
 
-def _sampled_by_the_app(project: Project, lora_file: str, memory: MemorySettings | None = None) -> np.ndarray:
+def _sample_job(lora_file: str, memory: MemorySettings) -> SampleJob:
+    return SampleJob(
+        model="embedded", lora_file=lora_file, prompts=("A red circle moves up.",), seed=7,
+        width=64, height=64, frames=9, fps=8, sampling_steps=4, guidance=2.0, memory=memory,
+    )  # fmt: skip
+
+
+def _sampled_by_the_app(project: Project, lora_file: str) -> np.ndarray:
     import av
 
-    shutil.rmtree(project.jobs_folder / "sample", ignore_errors=True)
     folder = JobFolder(project.jobs_folder / "sample")
     job = _sample_job(lora_file, MemorySettings())
     result = run_sample(project, folder, job, SilentReport())
