@@ -96,7 +96,7 @@ def _add_dataset_commands(command: Callable[..., Add]) -> None:
     add = command("new", dataset.new, "Make a project.")
     add("--project", type=Path, required=True, metavar="DIR", help="folder to make it in")
     add("--name", default="", help="name that you see; default: the folder's")
-    add("--goal", default="style", choices=[goal.value for goal in Goal], help="what to learn")
+    add("--goal", default="style", choices=[goal.value for goal in Goal if goal is not Goal.CONTROL], help="what to learn")
     add("--trigger", default=None, help='trigger word; default: a made-up one; "" for none')
     add("--model", default="", help="base model: its id, a folder, a .safetensors file or owner/name")
     add("--sample", action="store_true", help="the sample project, with videos and captions")
@@ -125,7 +125,12 @@ def _add_dataset_commands(command: Callable[..., Add]) -> None:
     add = command("caption", dataset.caption, "Draft captions for clips that have none.")
     _project(add)
     add("--captioner", default="motion", metavar="NAME", help="who writes them; default: motion; 'list': all")
-    add("--server", default="", metavar="URL", help="OpenAI-compatible server, such as http://localhost:11434/v1")
+    add(
+        "--server",
+        default="",
+        metavar="URL",
+        help="OpenAI-compatible server, such as http://localhost:11434/v1",
+    )
     add("--model", default="", metavar="NAME", help="the server's model; its key: LTX_WIZARD_CAPTION_KEY")
     add("--overwrite", action="store_true", help="also where there is a caption")
 

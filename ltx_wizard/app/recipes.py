@@ -18,6 +18,7 @@ from ltx_wizard.core.caption import has_slots
 from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.errors import NotFound, explain_os_error
 from ltx_wizard.core.project import (
+    TRIGGER_PLACE,
     Goal,
     Project,
     ProjectSettings,
@@ -44,8 +45,6 @@ VRAM_TOLERANCE = 0.92
 WARMUP_SHARES = (0.05, 0.10)
 USUAL_WARMUP_STEPS = 100
 PROMPTS = 2
-TRIGGER = "{trigger}"
-"""Where a validation prompt gets the trigger word."""
 
 _OFFERED_FIRST = ("balanced", "best", "draft")
 """What is offered among presets for the same card."""
@@ -427,4 +426,4 @@ def _prompt(caption: str, settings: ProjectSettings) -> str:
     placement = settings.trigger_placement
     if not settings.trigger_word.strip() or has_trigger(caption, settings.trigger_word):
         placement = TriggerPlacement.NONE
-    return trained_caption(caption, TRIGGER, placement)
+    return trained_caption(caption, TRIGGER_PLACE, placement)

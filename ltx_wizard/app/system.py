@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -75,6 +76,17 @@ def free_disk_gib(folder: Path) -> float:
     """Free space where this folder is, or will be."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(existing).free / GIB
+
+
+def network_addresses() -> list[str]:
+    """IPv4 addresses under which other computers may reach this one."""
+    found = [
+        item.address
+        for items in psutil.net_if_addrs().values()
+        for item in items
+        if item.family is socket.AddressFamily.AF_INET
+    ]
+    return [address for address in found if not address.startswith(("127.", "169.254."))]
 
 
 def machine_text() -> str:

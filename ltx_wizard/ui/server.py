@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ltx_wizard.app import system
 from ltx_wizard.core import places
 from ltx_wizard.core.errors import BadInput, Busy, WizardError, explain_os_error
 
@@ -81,7 +82,7 @@ def serve(options: Options, started: float | None = None) -> None:
     def ready() -> None:
         took_s = time.monotonic() - began
         print(f"Ready at {_page_address(options, port)} after {took_s:.1f} s. Ctrl+C ends it.", flush=True)
-        _tell_login(login, options)
+        _tell_login(login, options, port)
         if options.share:
             _open_tunnel(port)
         if options.browser and not options.share:
@@ -197,7 +198,7 @@ def _page_address(options: Options, port: int) -> str:
     return f"http://{shown}:{port}{query}"
 
 
-def _tell_login(login: Credentials | None, options: Options) -> None:
+def _tell_login(login: Credentials | None, options: Options, port: int) -> None:
     if login is None:
         return
     print(f"Others can reach this window. They need the name {login.user}", end="")
@@ -205,6 +206,9 @@ def _tell_login(login: Credentials | None, options: Options) -> None:
         " and the password that you gave." if options.password else f" and the password {login.password}",
         flush=True,
     )
+    if options.address in ("0.0.0.0", "::"):
+        for address in system.network_addresses():
+            print(f"In your network: http://{address}:{port}", flush=True)
 
 
 def _open_tunnel(port: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,3 +93,9 @@ def test_versions_name_python_and_what_training_depends_on() -> None:
     found = system.versions()
     assert {"python", "torch", "diffusers", "peft", "safetensors"} <= set(found)
     assert all(found.values())
+
+
+def test_addresses_are_those_that_others_can_use() -> None:
+    found = system.network_addresses()
+    assert all(re.fullmatch(r"(\d{1,3}\.){3}\d{1,3}", address) for address in found)
+    assert not any(address.startswith("127.") for address in found)

@@ -16,6 +16,7 @@ import pytest
 from ltx_wizard.core.errors import Busy, NoPermission, WizardError
 from ltx_wizard.core.places import ROOT
 from ltx_wizard.ui import server
+from ltx_wizard.ui.guard import Credentials
 from ltx_wizard.ui.server import Options, build_app, open_port
 
 BOUND_S = 12.0
@@ -114,6 +115,17 @@ def line_with(text: str, process: subprocess.Popen[str]) -> str:
             return line
     assert process.stderr is not None
     raise AssertionError(f"it ended without '{text}': {process.stderr.read()}")
+
+
+def test_who_listens_is_told_the_addresses_for_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server.system, "network_addresses", lambda: ["192.168.1.7"])
+    login = Credentials("wizard", "secret")
+    server._tell_login(login, Options(listen=True), 7861)
+    assert "http://192.168.1.7:7861" in capsys.readouterr().out
+    server._tell_login(login, Options(share=True), 7861)
+    assert "192.168" not in capsys.readouterr().out
 
 
 def free_port() -> int:
