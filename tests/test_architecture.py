@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "media": frozenset({"core"}),
     "models": frozenset({"core"}),
     "dataset": frozenset({"core", "media", "models"}),
-    "captioning": frozenset({"core", "media", "dataset"}),  # captions are written into the dataset
+    "captioning": frozenset({"core", "media", "models", "dataset"}),  # captions are written into the dataset
     # A verified export reads the dataset's size and writes the formats of other programs.
     "sampling": frozenset({"core", "media", "models", "dataset", "interop"}),
     "training": frozenset({"core", "models", "dataset", "sampling"}),
@@ -54,6 +54,7 @@ WORKER_SIDE = re.compile(
     | sampling/(?!__init__).+\.py
     | training/(loop|objective|previews|flow|optimizers|checkpoint|validation|conditioning|shortage)\.py
     | dataset/(encode|cache|batches)\.py
+    | captioning/(florence2|vision_llm|local_model)\.py
     """,
     re.VERBOSE,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ltx_wizard.app import captioners as caption_servers
 from ltx_wizard.app import datasets, memory_plan
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import (
@@ -34,7 +35,8 @@ from ltx_wizard.core.run import (
     TrainJob,
     list_job_folders,
 )
-from ltx_wizard.models.weights import find_files
+from ltx_wizard.models.captioner_models import captioner_model
+from ltx_wizard.models.weights import find_files, find_parts
 
 if TYPE_CHECKING:
     from ltx_wizard.dataset.checks import Finding
@@ -85,11 +87,27 @@ def start_cut(project: Project) -> JobFolder:
 
 
 def start_caption(
-    project: Project, captioner: str = "motion", overwrite: bool = False, clip_ids: tuple[str, ...] = ()
+    project: Project,
+    captioner: str = "motion",
+    overwrite: bool = False,
+    clip_ids: tuple[str, ...] = (),
+    server: str = "",
+    server_model: str = "",
 ) -> JobFolder:
+    """Write captions in a worker. server, server_model: instead of those in the user's settings.
+
+    Raises NotReady without clips, or where no server is set; NotFound for a model that is not downloaded yet.
+    """
     if not datasets.clips(project):
         raise NotReady(problem="There are no clips to caption.", remedy="Cut your videos in the step Scenes.")
-    return start(project, CaptionJob(captioner=captioner, clip_ids=clip_ids, overwrite=overwrite))
+    local = captioner_model(captioner)
+    if local is not None:
+        find_parts(local)
+    job = CaptionJob(captioner=captioner, clip_ids=clip_ids, overwrite=overwrite)
+    if captioner == caption_servers.SERVER:
+        address, model = caption_servers.server_for_job(server, server_model)
+        job = job.model_copy(update={"server": address, "model": model})
+    return start(project, job)
 
 
 def start_conform(project: Project) -> JobFolder:

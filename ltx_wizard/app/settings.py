@@ -1,5 +1,5 @@
 """What the app remembers between starts: recent projects, whether to heed the memory plan, how to reach the
-hub. Never a token: that stays in the store of the hub's own library.
+hub, which server writes captions. Never a token or a key: those have stores of their own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class AppSettings(Document):
     ignore_memory_plan: bool = False
     hub_endpoint: str = ""
     hub_offline: bool = False
+    caption_server: str = ""
+    caption_model: str = ""
 
 
 def read_app_settings() -> AppSettings:
@@ -59,6 +61,11 @@ def set_ignore_memory_plan(ignore: bool) -> None:
 def set_hub(endpoint: str, offline: bool) -> None:
     """The address of a mirror, empty for none, and whether to leave the network alone."""
     _change(lambda settings: settings.model_copy(update={"hub_endpoint": endpoint, "hub_offline": offline}))
+
+
+def set_caption_server(address: str, model: str) -> None:
+    """Where captions are asked for, and from which model."""
+    _change(lambda settings: settings.model_copy(update={"caption_server": address, "caption_model": model}))
 
 
 def _change_recent(change: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:

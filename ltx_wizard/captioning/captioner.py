@@ -5,26 +5,37 @@ A new captioner is one file with a class that fits Captioner, and one line in CA
 
 from __future__ import annotations
 
+import re
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
 
-from ltx_wizard.core.caption import Lint, clean_caption, lint
+from ltx_wizard.core.caption import clean_caption
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
-from ltx_wizard.core.errors import BadSetting, NotReady, WizardError
-from ltx_wizard.core.events import Warned
+from ltx_wizard.core.errors import (
+    BadMediaFile,
+    BadSetting,
+    CaptionerFailed,
+    NotReady,
+    OutOfGpuMemory,
+    WizardError,
+)
+from ltx_wizard.core.events import Progress, Warned
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.report import Report, progress
+from ltx_wizard.core.report import Cancelled, Report, progress
 from ltx_wizard.core.run import CaptionJob
+from ltx_wizard.core.units import duration_text, plural
 from ltx_wizard.dataset.dataset import read_clips, update_clip
+from ltx_wizard.models.captioner_models import CAPTIONER_MODELS, CaptionerModel
 
 if TYPE_CHECKING:
     from ltx_wizard.captioning.motion import MotionFacts
-
-__all__ = ["CAPTIONERS", "INSTRUCTION", "Captioner", "Lint", "clean_caption", "lint", "run_caption"]
 
 STAGE = "Writing captions"
 
@@ -37,24 +48,54 @@ be seen. Do not begin with "The video shows". Do not guess feelings, names or wh
 do not say what is absent, and do not describe sound. {facts}"""
 """What vision models are told; {facts} is the line of measured motion, or empty. Six parts: the guide."""
 
+FACTS_PLACE = "{facts}"
+_STILL = "This is a single still picture: describe no movement of the camera and no change over time."
+_SAME_IN_A_ROW = 3
+"""So many clips that fail one after the other for the same reason: the rest would fail too."""
+
+_ASKED_EVERY_S = 0.2
+_EXCUSE = re.compile(
+    r"^\W*(?:i'?m sorry|i am sorry|sorry,|i cannot|i can'?t|as an ai\b|(?:i am|i'?m) unable to)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class ToCaption:
+    """A clip as a captioner gets it. facts: None where no motion could be measured. instruction: complete."""
+
+    path: Path
+    kind: MediaKind
+    facts: MotionFacts | None
+    instruction: str
+
 
 class Captioner(Protocol):
-    """Writes captions. Between load and close it may hold a model in memory."""
+    """Writes captions. Between load and close it may hold a model in memory.
+
+    batch: how many clips it takes at once, known after load. parallel: how many calls of `caption` may run
+    at the same time. remote: the work is done elsewhere, so that a call can be left alone when the user
+    stops.
+    """
 
     name: str
     title: str
-    needs: str
+    batch: int
+    parallel: int
+    remote: bool
 
     def load(self) -> None:
         """Get ready. Raises WizardError if what it needs is not there."""
         ...
 
-    def caption(self, path: Path, kind: MediaKind, facts: MotionFacts | None) -> str:
-        """A caption for one clip. Raises WizardError if there is none to be had for this clip."""
+    def caption(self, clips: Sequence[ToCaption]) -> list[str]:
+        """A caption for each clip. Raises CaptionerFailed or OutOfGpuMemory if no clip can be captioned, and
+        another WizardError for what is wrong with one of these clips.
+        """
         ...
 
     def close(self) -> None:
-        """Give memory back."""
+        """Give memory back; calls that still run may end with any WizardError."""
         ...
 
 
@@ -63,15 +104,17 @@ class MotionCaptioner:
 
     name = "motion"
     title = "Draft from measured motion"
-    needs = "Nothing: works offline on any computer. You fill in what is seen."
+    batch = 1
+    parallel = 1
+    remote = False
 
     def load(self) -> None:
         pass
 
-    def caption(self, path: Path, kind: MediaKind, facts: MotionFacts | None) -> str:
+    def caption(self, clips: Sequence[ToCaption]) -> list[str]:
         from ltx_wizard.captioning.motion import draft_caption, measure_motion
 
-        return draft_caption(facts or measure_motion(path))
+        return [draft_caption(clip.facts or measure_motion(clip.path)) for clip in clips]
 
     def close(self) -> None:
         pass
@@ -79,48 +122,243 @@ class MotionCaptioner:
 
 @dataclass(frozen=True)
 class CaptionerEntry:
-    """A captioner as the app offers it. make: builds it without loading anything heavy."""
+    """A captioner as the app offers it. make: builds it without loading anything heavy. model: what it takes
+    from the hub.
+    """
 
     title: str
     needs: str
-    make: Callable[[], Captioner]
+    make: Callable[[CaptionJob], Captioner]
+    model: CaptionerModel | None = None
+
+
+def _florence2(model: CaptionerModel) -> Captioner:
+    from ltx_wizard.captioning.florence2 import Florence2Captioner
+
+    return Florence2Captioner(model)
+
+
+def _vision_llm(model: CaptionerModel) -> Captioner:
+    from ltx_wizard.captioning.vision_llm import VisionCaptioner
+
+    return VisionCaptioner(model)
+
+
+_LOCAL = {
+    "florence2": (
+        _florence2,
+        "describes single pictures",
+        "Small and quick. It sees single pictures: measured motion is added to its text.",
+    ),
+    "qwen3vl": (
+        _vision_llm,
+        "watches the clip",
+        "Sees frames with their times, and writes what happens in order. Needs a graphics card.",
+    ),
+}
+
+
+def _local(model: CaptionerModel) -> CaptionerEntry:
+    """The captioner of a model that runs on this computer."""
+    make, does, needs = _LOCAL[model.family]
+    return CaptionerEntry(f"{model.title}: {does}", needs, lambda _: make(model), model)
+
+
+def _server(job: CaptionJob) -> Captioner:
+    from ltx_wizard.captioning.openai_api import ServerCaptioner
+
+    return ServerCaptioner(job.server, job.model)
 
 
 CAPTIONERS: dict[str, CaptionerEntry] = {
-    MotionCaptioner.name: CaptionerEntry(MotionCaptioner.title, MotionCaptioner.needs, MotionCaptioner),
+    MotionCaptioner.name: CaptionerEntry(
+        MotionCaptioner.title,
+        "Nothing: works offline on any computer. You fill in what is seen.",
+        lambda _: MotionCaptioner(),
+    ),
+    **{model.id: _local(model) for model in CAPTIONER_MODELS},
+    "server": CaptionerEntry(
+        "A model on a server",
+        "Ollama, LM Studio, vLLM or a cloud service that speaks OpenAI's protocol, with a model that sees.",
+        _server,
+    ),
 }
 """Every captioner by name. Adding one is adding one line here."""
 
 
-def make_captioner(name: str) -> Captioner:
+def make_captioner(job: CaptionJob) -> Captioner:
     """Raises BadSetting naming the captioners there are."""
-    if name not in CAPTIONERS:
+    if job.captioner not in CAPTIONERS:
         raise BadSetting(
-            problem=f"There is no captioner called {name}.",
+            problem=f"There is no captioner called {job.captioner}.",
             remedy=f"Choose one of: {', '.join(CAPTIONERS)}.",
         )
-    return CAPTIONERS[name].make()
+    return CAPTIONERS[job.captioner].make(job)
+
+
+def uses_card(job: CaptionJob) -> bool:
+    """Whether it needs the graphics card for itself."""
+    return job.captioner in CAPTIONERS and CAPTIONERS[job.captioner].model is not None
 
 
 def run_caption(project: Project, job: CaptionJob, report: Report) -> dict[str, JsonValue]:
     """Caption the clips that have none, or all if job.overwrite. Every caption is saved at once, as a
     draft.
 
-    A clip that fails is a warning and the rest go on. Raises Cancelled.
+    A clip that fails is a warning and the rest go on. Raises Cancelled, and what would go wrong with every
+    clip: CaptionerFailed, OutOfGpuMemory, or what three clips in a row failed with.
     """
-    captioner = make_captioner(job.captioner)
+    captioner = make_captioner(job)
     clips = _chosen(project, job)
     waiting = [clip for clip in clips if job.overwrite or not clip.caption.strip()]
-    done = 0
-    captioner.load()
-    try:
-        for index, clip in enumerate(waiting):
-            progress(report, STAGE, index, len(waiting), clip.id)
-            done += _caption(project, captioner, clip, job.overwrite, report)
-        progress(report, STAGE, len(waiting), len(waiting))
-    finally:
-        captioner.close()
-    return {"captioned": done, "skipped": len(clips) - len(waiting), "failed": len(waiting) - done}
+    work = _Work(project, captioner, job, report, len(waiting))
+    if waiting:
+        progress(report, f"Getting ready: {captioner.title}", 0, 0)
+        work.run(waiting)
+    progress(report, STAGE, len(waiting), len(waiting))
+    return {"captioned": work.written, "skipped": len(clips) - len(waiting), "failed": work.failed}
+
+
+def filled_instruction(project: Project, facts: MotionFacts | None, kind: MediaKind) -> str:
+    """The project's instruction, or ours, with what was measured."""
+    from ltx_wizard.captioning.motion import facts_sentence
+
+    known = _STILL if kind is MediaKind.IMAGE else facts_sentence(facts) if facts else ""
+    asked = project.read_settings().caption_instruction.strip() or INSTRUCTION
+    return asked.replace(FACTS_PLACE, known).strip()
+
+
+class _Work:
+    """Clips on their way through a captioner. Calls run in threads; saving and reporting happen here."""
+
+    def __init__(
+        self, project: Project, captioner: Captioner, job: CaptionJob, report: Report, total: int
+    ) -> None:
+        self.written = 0
+        self.failed = 0
+        self._project = project
+        self._captioner = captioner
+        self._overwrite = job.overwrite
+        self._report = report
+        self._total = total
+        self._began = time.monotonic()
+        self._same: deque[str] = deque(maxlen=_SAME_IN_A_ROW)
+
+    def run(self, clips: Sequence[Clip]) -> None:
+        """Raises Cancelled, or what would go wrong with every clip."""
+        pool: ThreadPoolExecutor | None = None
+        try:
+            self._captioner.load()
+            self._began = time.monotonic()
+            pool = ThreadPoolExecutor(self._captioner.parallel)
+            self._go_through(clips, pool)
+        except (CaptionerFailed, OutOfGpuMemory) as error:
+            raise type(error)(error.problem, self._remedy(error)) from error
+        finally:
+            if pool is not None and not self._captioner.remote:
+                pool.shutdown(wait=True, cancel_futures=True)
+            self._captioner.close()
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _go_through(self, clips: Sequence[Clip], pool: ThreadPoolExecutor) -> None:
+        size = max(1, self._captioner.batch)
+        groups = deque(clips[start : start + size] for start in range(0, len(clips), size))
+        running: set[Future[list[tuple[Clip, str | WizardError]]]] = set()
+        self._tell(clips[0])
+        while groups or running:
+            while groups and len(running) < self._captioner.parallel:
+                running.add(pool.submit(self._answers, groups.popleft()))
+            done, running = wait(running, timeout=_ASKED_EVERY_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                for clip, answer in future.result():
+                    self._take(clip, answer)
+                    self._tell(clip)
+            if self._report.stop_requested():
+                raise Cancelled
+
+    def _answers(self, clips: Sequence[Clip]) -> list[tuple[Clip, str | WizardError]]:
+        """In a thread: measure, then ask. One clip that is damaged costs the others of its batch nothing."""
+        try:
+            items = [self._to_caption(clip) for clip in clips]
+            return list(zip(clips, self._captioner.caption(items), strict=True))
+        except (CaptionerFailed, OutOfGpuMemory):
+            raise
+        except WizardError as error:
+            if len(clips) == 1:
+                return [(clips[0], error)]
+            return [answer for clip in clips for answer in self._answers([clip])]
+
+    def _to_caption(self, clip: Clip) -> ToCaption:
+        from ltx_wizard.captioning.motion import measure_motion
+
+        path = self._project.path(clip.file)
+        try:
+            facts = measure_motion(path)
+        except BadMediaFile:  # too short to measure, perhaps; a captioner says what else is wrong with it
+            facts = None
+        return ToCaption(path, clip.kind, facts, filled_instruction(self._project, facts, clip.kind))
+
+    def _take(self, clip: Clip, answer: str | WizardError) -> None:
+        """Save a caption, or say why there is none."""
+        problem, remedy = self._what_is_wrong(answer)
+        if not problem:
+            assert isinstance(answer, str)
+            self._save(clip, clean_caption(answer))
+            self.written += 1
+            self._same.clear()
+            return
+        self.failed += 1
+        self._report.emit(Warned(message=f"{clip.id}: {problem} {remedy}".strip()))
+        self._same.append(problem)
+        if len(self._same) == _SAME_IN_A_ROW == self._same.count(problem) and self.failed < self._total:
+            raise CaptionerFailed(
+                problem=f"{_SAME_IN_A_ROW} clips in a row failed: {problem}",
+                remedy=remedy or "Choose another captioner.",
+            )
+
+    def _what_is_wrong(self, answer: str | WizardError) -> tuple[str, str]:
+        if isinstance(answer, WizardError):
+            return answer.problem, answer.remedy
+        text = clean_caption(answer)
+        if not text:
+            return f"{self._captioner.title} gave an empty caption.", ""
+        if _EXCUSE.match(text):
+            return f"{self._captioner.title} gave an excuse instead of a caption: {text[:80]}", ""
+        return "", ""
+
+    def _save(self, clip: Clip, text: str) -> None:
+        """Not over what somebody typed while the captioner was thinking."""
+        now = next((item for item in read_clips(self._project) if item.id == clip.id), None)
+        if now is None or (now.caption != clip.caption and now.caption.strip() and not self._overwrite):
+            return
+        update_clip(
+            self._project,
+            clip.id,
+            caption=text,
+            caption_state=CaptionState.DRAFT,
+            caption_source=self._captioner.name,
+        )
+
+    def _tell(self, clip: Clip) -> None:
+        """How far, and how long it will take."""
+        done, seconds = self.written + self.failed, time.monotonic() - self._began
+        left = f", about {duration_text(seconds / done * (self._total - done))} left" if done else ""
+        self._report.emit(
+            Progress(
+                stage=STAGE,
+                done=done,
+                total=self._total,
+                message=f"{clip.id}{left}",
+                per_second=done / seconds if done and seconds > 0 else 0.0,
+            )
+        )
+
+    def _remedy(self, error: WizardError) -> str:
+        if not self.written:
+            return error.remedy
+        kept = f"{plural(self.written, 'caption')} {'is' if self.written == 1 else 'are'} written"
+        return f"{error.remedy} {kept}; started again, it goes on with the others."
 
 
 def _chosen(project: Project, job: CaptionJob) -> Sequence[Clip]:
@@ -128,25 +366,3 @@ def _chosen(project: Project, job: CaptionJob) -> Sequence[Clip]:
     if not clips:
         raise NotReady(problem="There are no clips to caption.", remedy="Cut your videos in the step Scenes.")
     return clips
-
-
-def _caption(project: Project, captioner: Captioner, clip: Clip, overwrite: bool, report: Report) -> int:
-    """Gives 1 if the clip has a caption afterwards."""
-    try:
-        text = clean_caption(captioner.caption(project.path(clip.file), clip.kind, None))
-        if not text:
-            report.emit(Warned(message=f"{clip.id}: {captioner.title} gave an empty caption."))
-            return 0
-        _save(project, clip, text, captioner.name, overwrite)
-    except WizardError as error:
-        report.emit(Warned(message=f"{clip.id}: {error.problem} {error.remedy}"))
-        return 0
-    return 1
-
-
-def _save(project: Project, clip: Clip, text: str, source: str, overwrite: bool) -> None:
-    """Not over what somebody typed while the captioner was thinking."""
-    now = next((item for item in read_clips(project) if item.id == clip.id), None)
-    if now is None or (now.caption != clip.caption and now.caption.strip() and not overwrite):
-        return
-    update_clip(project, clip.id, caption=text, caption_state=CaptionState.DRAFT, caption_source=source)

@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltx_wizard.app import datasets, jobs, projects
+from ltx_wizard.app import captioners, datasets, jobs, projects
 from ltx_wizard.commands.console import Console, ConsoleReport
 from ltx_wizard.commands.following import follow
 from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import MediaKind, Rejected, Source
 from ltx_wizard.core.errors import BadDocument, BadInput, BadSetting, NotReady, WizardError, explain_os_error
 from ltx_wizard.core.project import Goal, Project
+from ltx_wizard.core.run import JobStatus
 from ltx_wizard.core.units import plural
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ def change_scene_settings(project: Project, given: Namespace) -> None:
 
 
 def caption(given: Namespace, console: Console) -> int:
-    """Draft captions for clips that have none, or for all."""
+    """Draft captions for clips that have none, or for all. --server alone means the captioner 'server'."""
+    if given.captioner == "list":
+        return list_captioners(console)
     project = opened(given.project)
     known = [name for name, _ in jobs.captioners()]
     if given.captioner not in known:
@@ -132,12 +135,30 @@ def caption(given: Namespace, console: Console) -> int:
         )
     if not datasets.clips(project):
         raise NotReady(problem="There are no clips to caption.", remedy="Make some with: ltx-wizard split")
-    draft_captions(project, console, given.captioner, given.overwrite)
+    captioner = captioners.SERVER if given.server or given.model else given.captioner
+    job = jobs.start_caption(
+        project, captioner, given.overwrite, server=given.server, server_model=given.model
+    )
+    tell_captions(follow(job, console), console)
+    return 0
+
+
+def list_captioners(console: Console) -> int:
+    """What can write captions here."""
+    for choice in captioners.choices():
+        mark = "* " if choice.proposed else "  "
+        fetch = "" if choice.downloaded else f" Download: ltx-wizard download {choice.name}"
+        console.say(f"{mark}{choice.name:<16} {choice.title}")
+        console.say(f"  {'':<16} {choice.reason}{fetch if choice.fits else ''} Speed: {choice.speed}.")
+    console.say("* is proposed for this computer.")
     return 0
 
 
 def draft_captions(project: Project, console: Console, captioner: str, overwrite: bool) -> None:
-    status = follow(jobs.start_caption(project, captioner, overwrite), console)
+    tell_captions(follow(jobs.start_caption(project, captioner, overwrite), console), console)
+
+
+def tell_captions(status: JobStatus, console: Console) -> None:
     done, skipped = status.result.get("captioned", 0), status.result.get("skipped", 0)
     console.say(f"Captions written: {done}. Already there: {skipped}.")
 

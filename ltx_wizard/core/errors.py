@@ -12,6 +12,7 @@ WizardError
 ├── Busy                  a port, a project or a GPU is in use
 ├── DownloadFailed        a model could not be fetched from the hub
 ├── OutOfGpuMemory        the run does not fit on the card
+├── CaptionerFailed       no clip can be captioned: server, model or memory is not there
 └── JobFailed             the worker stopped without finishing
 """
 
@@ -75,6 +76,10 @@ class DownloadFailed(WizardError):
 
 class OutOfGpuMemory(WizardError):
     """The run does not fit on the card."""
+
+
+class CaptionerFailed(WizardError):
+    """What stands against captioning this clip stands against all of them."""
 
 
 class JobFailed(WizardError):

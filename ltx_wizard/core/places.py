@@ -13,6 +13,7 @@ ASSETS = ROOT / "assets"
 SAMPLE_PROJECT = ASSETS / "sample"
 EMBEDDED_MODEL = ASSETS / "embedded_model"
 MEMORY_MODEL = ASSETS / "memory_model.json"
+CAPTIONER_MEASURES = ROOT / "benchmarks" / "results" / "captioners.json"
 
 
 def typed_path(text: str) -> Path:

@@ -70,6 +70,11 @@ class ProjectSettings(Document):
         default="", description="Catalog id of the base model, or a folder or file; empty: not chosen yet."
     )
     scenes: SceneSettings = SceneSettings()
+    caption_instruction: str = Field(
+        default="",
+        max_length=8000,
+        description="What vision models are asked for; empty: LTX Wizard's own instruction. {facts} is where the measured motion goes.",
+    )
     recipe: str = Field(default="", description="Name of the preset that the recipe started from.")
     validation_prompts: tuple[str, ...] = ()
     created: str = Field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))

@@ -1,0 +1,104 @@
+"""What captioners with a model of their own have in common: device, failures, batches. Worker-side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import torch
+from safetensors import SafetensorError
+
+from ltx_wizard.core.errors import CaptionerFailed, OutOfGpuMemory
+from ltx_wizard.core.units import GIB
+from ltx_wizard.models.captioner_models import CaptionerModel, Precision
+from ltx_wizard.models.precision import training_device
+from ltx_wizard.models.weights import find_parts
+
+Item = TypeVar("Item")
+
+
+def folder_of(model: CaptionerModel) -> Path:
+    """Where it lies in the hub's cache. Raises NotFound, saying how to download it."""
+    return find_parts(model)["model"]
+
+
+def device_and_precision(model: CaptionerModel, vram_gib: float = 0.0) -> tuple[torch.device, Precision]:
+    """How this computer holds the model. vram_gib: as on a card of this size; 0: the card that is there.
+
+    Raises OutOfGpuMemory or CaptionerFailed where it does not.
+    """
+    device = training_device()
+    if device.type == "cpu":
+        need, free = model.need_gib("float32"), psutil.virtual_memory().available / GIB
+        if need > free:
+            raise CaptionerFailed(
+                problem=f"{model.title} needs about {need:.0f} GB of memory; {free:.0f} are free.",
+                remedy="Close other programs, or choose a smaller captioner.",
+            )
+        return device, "float32"
+    size = vram_gib or torch.cuda.get_device_properties(device).total_memory / GIB
+    precision = model.precision_for(size)
+    if precision is None:
+        raise OutOfGpuMemory(
+            problem=f"{model.title} does not fit on a card of {size:.0f} GB.",
+            remedy="Choose a smaller captioner, or a model on a server.",
+        )
+    return device, precision
+
+
+@contextmanager
+def loading(model: CaptionerModel) -> Iterator[None]:
+    """What goes wrong while a model is loaded, in words that help."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(model) from error
+    except MemoryError as error:
+        raise CaptionerFailed(
+            problem=f"This computer has too little memory for {model.title}.",
+            remedy="Close other programs, or choose a smaller captioner.",
+        ) from error
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise CaptionerFailed(
+            problem=f"The files of {model.title} cannot be loaded: {str(error).splitlines()[0][:160]}",
+            remedy=f"Delete {folder_of(model)} and download it again in the step Captions.",
+        ) from error
+
+
+def in_batches(
+    items: Sequence[Item], ask: Callable[[Sequence[Item]], list[str]], model: CaptionerModel
+) -> list[str]:
+    """Answers for all items at once, or in halves where the card cannot hold them. Raises OutOfGpuMemory
+    where it cannot hold a single one.
+    """
+    try:
+        return ask(items)
+    except torch.OutOfMemoryError as error:
+        if len(items) == 1:
+            raise out_of_memory(model) from error
+    torch.cuda.empty_cache()  # outside the handler: the error holds on to what it was made with
+    half = len(items) // 2
+    return [*in_batches(items[:half], ask, model), *in_batches(items[half:], ask, model)]
+
+
+def batch_for(device: torch.device, clip_gib: float, most: int) -> int:
+    """So many clips fit at once into what the card has free now; one without a card."""
+    if device.type == "cpu":
+        return 1
+    free = torch.cuda.mem_get_info(device)[0] / GIB
+    return min(max(1, int(0.8 * free / clip_gib)), most)
+
+
+def free_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def out_of_memory(model: CaptionerModel) -> OutOfGpuMemory:
+    return OutOfGpuMemory(
+        problem=f"The card has too little free memory for {model.title}.",
+        remedy="Close other programs that use the card, or choose a smaller captioner.",
+    )
