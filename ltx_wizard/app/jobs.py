@@ -263,6 +263,12 @@ def last_job(project: Project, kind: str) -> JobFolder | None:
     return None
 
 
+def is_newest(project: Project, job: JobFolder) -> bool:
+    """Whether no job of this project was started after this one; trainings aside."""
+    folders = list_job_folders(project.jobs_folder)
+    return bool(folders) and folders[-1].name == job.name
+
+
 def captioners() -> list[tuple[str, str]]:
     """(name, title) of every way to write captions."""
     from ltx_wizard.captioning.captioner import CAPTIONERS

@@ -179,9 +179,10 @@ class Page:
                 shown.extend(answer if isinstance(answer, tuple) else (answer,))
 
             outcome = attempt(call)
+            card = self._view(step, None, exact=True).notice  # the reason why the last try failed goes
             if outcome.failed:
-                return {self._view(step, None, exact=True).notice: outcome.message}
-            return dict(zip(light.outputs, shown, strict=True))
+                return {card: outcome.message}
+            return {**dict(zip(light.outputs, shown, strict=True)), card: outcome.message}
 
         return run
 

@@ -14,6 +14,7 @@ from ltx_wizard.ui import media
 from ltx_wizard.ui.boundary import Outcome, opened
 from ltx_wizard.ui.components import Markup, empty_state, error_card, h, icon, step_header, working_card
 from ltx_wizard.ui.page import Page, StepView, Updates, panel
+from ltx_wizard.ui.steps.export_dataset import DatasetExport
 
 
 def build(page: Page) -> StepView:
@@ -28,6 +29,7 @@ def build(page: Page) -> StepView:
         )
     work = panel("export-work")
     made = panel("export-made")
+    dataset = DatasetExport(page)
     with gr.Row(elem_classes="wz-footer"):
         back = gr.Button("Back", elem_id="export-back")
         primary = gr.Button("Export the LoRA", variant="primary", elem_id="export-primary")
@@ -38,14 +40,15 @@ def build(page: Page) -> StepView:
         chosen = names[0] if names else None
         checkpoints = _checkpoints(project, chosen) if chosen else []
         job = jobs.active_job(project)
-        busy = bool(job) and job.read_job().settings.kind == "export"
+        kind = job.read_job().settings.kind if job else ""
         done = exports.exports(project)
         return {
+            **dataset.render(project, kind),
             head: _head(len(done)),
             run: gr.update(choices=names, value=chosen),
             step: gr.update(choices=checkpoints, value=checkpoints[0][1] if checkpoints else None),
             name: safe_file_stem(project.read_settings().name),
-            work: _work(project, busy, bool(names)),
+            work: _work(project, kind == "export", bool(names)),
             made: _made(project, done),
             primary: gr.update(interactive=bool(checkpoints) and job is None),
         }

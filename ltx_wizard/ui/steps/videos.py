@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ltx_wizard.app import datasets
+from ltx_wizard.app import datasets, jobs
 from ltx_wizard.core.clip import MediaKind, Rejected, Source
 from ltx_wizard.core.documents import is_file
 from ltx_wizard.core.errors import BadInput
@@ -27,6 +27,7 @@ from ltx_wizard.ui.components import (
     step_header,
 )
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, panel
+from ltx_wizard.ui.steps.videos_dataset import DatasetImport
 
 _FILE_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".jpg", ".jpeg", ".png", ".webp"]
 
@@ -57,6 +58,7 @@ def build(page: Page) -> StepView:
                     label="Ordinary videos (regularisation)",
                     elem_id="videos-regularisation",
                 )
+    dataset = DatasetImport(page, ordinary)
     table = panel("videos-table")
     with gr.Row(elem_classes="wz-footer"):
         back = gr.Button("Back", elem_id="videos-back")
@@ -65,7 +67,9 @@ def build(page: Page) -> StepView:
     def render(project: Project | None) -> Updates:
         assert project is not None
         sources = datasets.sources(project)
+        job = jobs.active_job(project)
         return {
+            **dataset.render(project, job.read_job().settings.kind if job else ""),
             head: _head(project, sources),
             table: _lists(project, sources, datasets.rejected(project)),
             upload: None,
