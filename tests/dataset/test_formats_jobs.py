@@ -173,6 +173,11 @@ def test_broken_and_missing_files_are_listed_and_the_rest_goes_on(
     assert (result["added"], result["problems"]) == (1, 2)
     assert {item.name for item in read_rejected(project)} == {"videos/b.mp4", "videos/c.png"}
 
+    shutil.copy(peer_dataset / "videos" / "c.png", folder / "videos" / "c.png")
+    result = run_import_dataset(project, ImportDatasetJob(path=str(folder)), SilentReport())
+    assert (result["added"], result["known"], result["problems"]) == (1, 1, 1)
+    assert [item.name for item in read_rejected(project)] == ["videos/b.mp4"]
+
 
 class _StopsAfter(SilentReport):
     def __init__(self, events: int) -> None:
@@ -227,7 +232,7 @@ def test_every_format_reads_back_what_was_written(
     expected = {
         imported.path(clip.file).read_bytes(): f"kozufel {clip.caption}" if with_trigger else clip.caption
         for clip in read_clips(imported)
-        if known.takes_images or clip.kind is MediaKind.VIDEO
+        if known.mixes or clip.kind is MediaKind.VIDEO
     }
     found = read_dataset(out)
     assert {entry.file.read_bytes(): entry.caption for entry in found.entries} == expected
@@ -256,8 +261,18 @@ def test_a_second_project_takes_it_over(imported: Project, tmp_path: Path, name:
     )
     second = new_project(tmp_path / "second")
     run_import_dataset(second, ImportDatasetJob(path=str(out)), SilentReport())
-    wanted = [caption for caption in CAPTIONS if find_format(name).takes_images or "house" not in caption]
+    wanted = [caption for caption in CAPTIONS if find_format(name).mixes or "house" not in caption]
     assert sorted(by_caption(second)) == sorted(wanted)
+
+
+@pytest.mark.parametrize("name", ["finetrainers", "huggingface-jsonl", "musubi-tuner", "ltx-trainer"])
+def test_a_dataset_of_images_alone(imported: Project, tmp_path: Path, name: str) -> None:
+    remove_clips(imported, [clip.id for clip in read_clips(imported) if clip.kind is MediaKind.VIDEO])
+    out = tmp_path / "out"
+    job = ExportDatasetJob(format=name, folder=str(out), with_trigger=False)
+    assert run_export_dataset(imported, job, SilentReport())["left_out"] == []
+    assert read_dataset(out).summary.endswith(": 1 image, 1 caption")
+    assert (out / "images.txt").exists() == (name == "finetrainers")
 
 
 def test_captions_are_one_line_whatever_was_typed(imported: Project, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ltx_wizard.core.errors import BadDocument, BadInput, NotFound, WizardError
+from ltx_wizard.dataset.formats import folders
 from ltx_wizard.dataset.formats.reading import read_dataset
 
 Make = Callable[..., Path]
@@ -161,6 +163,30 @@ def test_sidecars_of_every_kind(put: Make) -> None:
         "none.mp4": "",
     }
     assert found.left_out == ()
+
+
+def test_videos_beside_other_text_files_have_no_captions(put: Make) -> None:
+    put("a.mp4")
+    folder = put("shopping.txt", "milk").parent
+    with pytest.raises(NotFound, match="no captions"):
+        read_dataset(folder)
+
+
+def test_a_json_that_is_no_table_does_not_hide_what_lies_further_down(put: Make) -> None:
+    put("clips/a.mp4")
+    put("clips/a.txt", "A cat.")
+    folder = put("settings.json", '{"theme": "dark"}').parent
+    assert captions(folder) == {"clips/a.mp4": "A cat."}
+    with pytest.raises(BadDocument, match=r"settings.json is no list"):
+        read_dataset(put("alone/settings.json", '{"theme": "dark"}').parent)
+
+
+def test_a_folder_of_very_many_folders_is_not_walked_through(put: Make, monkeypatch: Any) -> None:
+    monkeypatch.setattr(folders, "_MOST_FOLDERS", 3)
+    for number in range(4):
+        put(f"{number}/x.md")
+    with pytest.raises(BadInput, match="more than 3 folders"):
+        read_dataset(put("y.md").parent)
 
 
 def test_a_caption_without_its_video_is_named(put: Make) -> None:

@@ -42,6 +42,8 @@ def test_ordinary_openings_are_no_trigger(captions: list[str]) -> None:
         ("A photo of [trigger] at home.", "A photo of kozufel at home."),
         ("A cat sits beside kozufel.", "A cat sits beside kozufel."),
         ("kozufeling A cat.", "kozufeling A cat."),
+        ("Kozufel runs home.", "Kozufel runs home."),
+        ("kozufel", "kozufel"),
         ("", ""),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Rejected, Source
 from ltx_wizard.core.documents import is_file, write_lines, write_text_atomically
 from ltx_wizard.core.errors import BadMediaFile, NoSpace, WizardError
@@ -23,6 +24,7 @@ from ltx_wizard.dataset.dataset import (
     caption_changes,
     project_lock,
     read_clips,
+    read_rejected,
     read_scenes,
     read_sources,
     update_clip,
@@ -48,6 +50,7 @@ class _Counts:
     added: int = 0
     captioned: int = 0
     known: int = 0
+    done: set[str] = field(default_factory=set[str])
     out: list[Rejected] = field(default_factory=list[Rejected])
 
 
@@ -67,11 +70,13 @@ def run_import_dataset(project: Project, job: ImportDatasetJob, report: Report) 
             progress(report, STAGE, index, len(found.entries), entry.file.name)
             try:
                 _import_entry(project, entry, without_trigger(entry.caption, trigger), job, counts, report)
+                counts.done.add(storable(entry.named))
             except NoSpace:
                 raise
             except WizardError as error:
                 counts.out.append(left_out(entry.named, error))
     finally:
+        _forget_rejected(project, counts.done)
         add_rejected(project, _listed(counts.out))
     progress(report, STAGE, len(found.entries), len(found.entries))
     return {
@@ -185,6 +190,15 @@ def _written_anew(project: Project, source: Source, clip: Clip, is_stopped: Call
             "has_audio": written.has_audio,
         }
     )
+
+
+def _forget_rejected(project: Project, names: set[str]) -> None:
+    """What could not be used in an earlier import, and is here now."""
+    with project_lock(project):
+        rejected = read_rejected(project)
+        kept = [item for item in rejected if item.name not in names]
+        if len(kept) < len(rejected):
+            write_lines(project.rejected_file, kept)
 
 
 def _captioned(clip: Clip, caption: str) -> Clip:

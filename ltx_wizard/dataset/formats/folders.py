@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ltx_wizard.core.clip import Rejected
-from ltx_wizard.core.errors import NoPermission, WizardError
+from ltx_wizard.core.errors import BadInput, NoPermission, WizardError
 from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.formats.entries import Entry, FoundDataset, left_out, one_line
 from ltx_wizard.dataset.formats.paths import files_in, folders_in, is_media
@@ -19,6 +19,8 @@ SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
 
 DEEP = 3
 """How many folders down captions are looked for: a wrong path must not lead through a whole disk."""
+
+_MOST_FOLDERS = 2000
 
 _REPEATED = re.compile(r"^(\d+)_(.+)$")
 """kohya's names of folders: how often to repeat, and the concept."""
@@ -57,12 +59,13 @@ def read_sidecars(
     """
     reader = _Sidecars(tuple(suffix.lower() for suffix in suffixes), first_line)
     reader.add(folder, depth)
+    orphans = reader.orphans if any(entry.caption for entry in reader.entries) else []
     notes = (
         (f"{plural(reader.several, 'file')} held several captions, one a line; the first was taken.",)
         if reader.several
         else ()
     )
-    return FoundDataset(title, folder, tuple(reader.entries), tuple(reader.out), notes=notes)
+    return FoundDataset(title, folder, tuple(reader.entries), (*reader.out, *orphans), notes=notes)
 
 
 def joined(title: str, place: Path, parts: Sequence[FoundDataset], notes: Sequence[str] = ()) -> FoundDataset:
@@ -89,16 +92,26 @@ class _Sidecars:
         self._first_line = first_line
         self.entries: list[Entry] = []
         self.out: list[Rejected] = []
+        self.orphans: list[Rejected] = []
         self.several = 0
+        self._folders = 0
 
     def add(self, folder: Path, depth: int) -> None:
+        self._folders += 1
+        if self._folders > _MOST_FOLDERS:
+            raise BadInput(
+                problem=f"There are more than {_MOST_FOLDERS:,} folders here.",
+                remedy="Choose the folder of the dataset itself.",
+            )
         files = files_in(folder)
         texts = {file.name.lower(): file for file in files if file.suffix.lower() in self._suffixes}
         used: set[str] = set()
         for file in files:
             if is_media(file):
                 self._add_file(file, texts, used)
-        self.out += [_orphan(file) for name, file in texts.items() if name not in used and _is_orphan(file)]
+        self.orphans += [
+            _orphan(file) for name, file in texts.items() if name not in used and _is_orphan(file)
+        ]
         for inner in folders_in(folder) if depth else []:
             with suppress(NoPermission):
                 self.add(inner, depth - 1)

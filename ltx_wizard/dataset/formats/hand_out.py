@@ -42,7 +42,8 @@ def choose_clips(clips: list[Clip], known: Format, with_trigger: bool) -> Choice
     itself would add it to them too.
     """
     captioned = [clip for clip in clips if clip.caption.strip()]
-    kinds = [clip for clip in captioned if known.takes_images or clip.kind is MediaKind.VIDEO]
+    videos = [clip for clip in captioned if clip.kind is MediaKind.VIDEO]
+    kinds = captioned if known.mixes or not videos else videos
     chosen = [clip for clip in kinds if with_trigger or not clip.regularisation]
     reasons = (
         (len(clips) - len(captioned), "clip", "without a caption"),

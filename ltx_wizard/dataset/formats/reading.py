@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ltx_wizard.core.errors import BadDocument, BadInput, NotFound, explain_os_error
+from ltx_wizard.core.errors import BadDocument, BadInput, NoPermission, NotFound, explain_os_error
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.formats.configs import read_json_file, read_json_settings, read_toml
@@ -87,7 +87,7 @@ def _read_folder(folder: Path) -> FoundDataset:
     other = _only_table(files)
     if beside.captions or (beside.entries and other is None):
         return _captioned_or_nothing(beside, folder)
-    return _read_file(other) if other is not None else _read_parts(folder)
+    return _read_parts(folder) if other is None else _read_only_table(other, folder)
 
 
 def _known_table(files: Sequence[Path]) -> Path | None:
@@ -109,6 +109,17 @@ def _read_known_table(table: Path, folder: Path) -> FoundDataset:
         return replace(beside, notes=notes)
 
 
+def _read_only_table(table: Path, folder: Path) -> FoundDataset:
+    """Any JSON may be the only one of a folder: where it is no table, the dataset may lie further down."""
+    try:
+        return _read_file(table)
+    except BadDocument as error:
+        try:
+            return _read_parts(folder)
+        except NotFound:
+            raise error from None
+
+
 def _only_table(files: Sequence[Path]) -> Path | None:
     """A table by any other name, where there is but one."""
     media = {file.stem for file in files if is_media(file)}
@@ -120,12 +131,19 @@ def _only_table(files: Sequence[Path]) -> Path | None:
 
 def _read_parts(folder: Path) -> FoundDataset:
     """A folder of folders: splits with a table each ('train', 'test'), or captions further down."""
-    tables = [table for inner in folders_in(folder) if (table := _known_table(files_in(inner)))]
+    tables = [table for inner in folders_in(folder) if (table := _table_of(inner))]
     if tables:
         parts = [_read_file(table) for table in tables]
         title = f"{parts[0].title.split(',')[0]} in {plural(len(parts), 'folder')}"
         return joined(title, folder, parts)
     return _captioned_or_nothing(read_sidecars(folder, depth=DEEP), folder)
+
+
+def _table_of(folder: Path) -> Path | None:
+    try:
+        return _known_table(files_in(folder))
+    except NoPermission:
+        return None
 
 
 def _captioned_or_nothing(found: FoundDataset, folder: Path) -> FoundDataset:

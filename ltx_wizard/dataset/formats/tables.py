@@ -20,7 +20,7 @@ from ltx_wizard.dataset.formats.entries import (
     left_out,
     one_line,
 )
-from ltx_wizard.dataset.formats.paths import find_media
+from ltx_wizard.dataset.formats.paths import find_media, is_media
 from ltx_wizard.dataset.formats.text import numbered_lines, read_dataset_text
 
 TABLE_SUFFIXES = (".json", ".jsonl", ".csv")
@@ -144,7 +144,7 @@ def _map_dataset(path: Path, content: Mapping[str, object], base: Path) -> Found
             entries.append(Entry(named, find_media(named, base), one_line(caption)))
         except WizardError as error:
             out.append(left_out(named, error))
-    if not content:
+    if not entries and not any(is_media(Path(named)) for named in content):
         raise _no_table(path.name)
     title = "kohya metadata" if of_objects else "LTX-Video-Trainer captions by path"
     return FoundDataset(f"{title}, {path.name}", path, tuple(entries), tuple(out), tuple(sorted(unused)))

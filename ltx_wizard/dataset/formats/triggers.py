@@ -54,16 +54,24 @@ def find_trigger(captions: Sequence[str]) -> str:
 
 
 def without_trigger(caption: str, trigger: str) -> str:
-    """The caption without that word at its start or end, and without ai-toolkit's placeholder there.
+    """The caption without that word, or ai-toolkit's placeholder, before or after its sentences.
 
-    Inside a sentence the word stays; a placeholder there becomes the word.
+    Inside a sentence the word stays, where it is a name; a placeholder there becomes the word.
     """
     for word in (PLACEHOLDER, trigger):
         if word:
-            escaped = re.escape(word)
-            caption = re.sub(rf"^{escaped}(?!\w)[\s,.:;]*", "", caption, flags=re.IGNORECASE)
-            caption = re.sub(rf"(?<=[.!?,;])\s*{escaped}[\s.]*$", "", caption, flags=re.IGNORECASE)
+            caption = _without_first(caption, word)
+            caption = re.sub(rf"(?<=[.!?,;])\s*{re.escape(word)}[\s.]*$", "", caption, flags=re.IGNORECASE)
     return " ".join(caption.replace(PLACEHOLDER, trigger).split())
+
+
+def _without_first(caption: str, word: str) -> str:
+    start = re.match(rf"{re.escape(word)}([,.:;]*)\s+(?=\S)", caption, flags=re.IGNORECASE)
+    if start is None:
+        return caption
+    rest = caption[start.end() :]
+    apart = word == PLACEHOLDER or _ODD.search(word) or _begins_anew(start[1], rest.split()[0])
+    return rest if apart else caption
 
 
 def _begins_anew(mark: str, following: str) -> bool:

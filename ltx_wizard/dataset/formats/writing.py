@@ -55,7 +55,8 @@ class Format:
     """A way to write a dataset.
 
     trainer_adds_trigger: the trainer has an option for the trigger word, so that it must not stand in the
-    captions too. takes_images: whether stills may be among the videos. hint: what to do with the folder.
+    captions too. mixes: whether images may be among the videos; else they are a dataset of their own. hint:
+    what to do with the folder.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Format:
     write: Write
     layout: Layout
     trainer_adds_trigger: bool = False
-    takes_images: bool = True
+    mixes: bool = True
     hint: str = ""
 
 
@@ -133,10 +134,12 @@ def _write_map(target: Target, examples: Sequence[Example]) -> None:
 
 
 def _lists(media: str, captions: str) -> Write:
-    """Two lists, line by line."""
+    """Two lists, line by line. A list of images only is called 'images' where one of videos is called so."""
 
     def write(target: Target, examples: Sequence[Example]) -> None:
-        write_text_atomically(target.folder / media, "".join(f"{item.file}\n" for item in examples))
+        only_images = all(item.kind is MediaKind.IMAGE for item in examples)
+        name = media.replace("videos", "images") if only_images else media
+        write_text_atomically(target.folder / name, "".join(f"{item.file}\n" for item in examples))
         write_text_atomically(target.folder / captions, "".join(f"{item.caption}\n" for item in examples))
 
     return write
@@ -258,7 +261,8 @@ _LTX2 = 'Give it to process_dataset.py; the trigger word with --lora-trigger "{t
 _LTXV = 'Give it to preprocess_dataset.py; the trigger word with --id-token "{trigger}".'
 _FINETRAINERS = "Name this folder as data_root in its training.json."
 _FOLDER = "Name this folder as the dataset's folder."
-_HUB = 'Reads with load_dataset("videofolder", data_dir=...), or as a dataset repository on the hub.'
+_HUB = 'Read it with load_dataset("videofolder", data_dir=...); of images only, with "imagefolder".'
+_METADATA_JSON = "Only where your version reads metadata.json: version 5.2 of datasets reads .csv and .jsonl."
 
 FORMATS: tuple[Format, ...] = (
     Format("ltx-trainer", "LTX-2 ltx-trainer: dataset.json", _table("dataset.json", "video"), _in_videos,
@@ -278,15 +282,15 @@ FORMATS: tuple[Format, ...] = (
     Format("ltx-video-trainer-lists", "LTX-Video-Trainer: caption.txt and media_path.txt",
            _lists("media_path.txt", "caption.txt"), _in_videos, trainer_adds_trigger=True, hint=_LTXV),
     Format("finetrainers", "finetrainers: videos.txt and prompts.txt", _lists("videos.txt", "prompts.txt"),
-           _in_videos, takes_images=False, hint=_FINETRAINERS),
+           _in_videos, mixes=False, hint=_FINETRAINERS),
     Format("finetrainers-sidecars", "finetrainers: a .txt beside each video", _sidecars(), _flat,
-           takes_images=False, hint=_FINETRAINERS),
+           mixes=False, hint=_FINETRAINERS),
     Format("finetrainers-csv", "finetrainers: metadata.csv", _table("metadata.csv", "file_name"), _in_videos,
-           takes_images=False, hint=_FINETRAINERS),
+           mixes=False, hint=_FINETRAINERS),
     Format("finetrainers-json", "finetrainers: metadata.json", _table("metadata.json", "file_name"),
-           _in_videos, takes_images=False, hint=_FINETRAINERS),
+           _in_videos, mixes=False, hint=_METADATA_JSON),
     Format("finetrainers-jsonl", "finetrainers: metadata.jsonl", _table("metadata.jsonl", "file_name"),
-           _in_videos, takes_images=False, hint=_FINETRAINERS),
+           _in_videos, mixes=False, hint=_FINETRAINERS),
     Format("diffusion-pipe", "diffusion-pipe: .txt files and dataset.toml", _write_diffusion_pipe, _flat,
            hint="Name dataset.toml as the dataset in its training file."),
     Format("ai-toolkit", "ai-toolkit: a .txt beside each video", _sidecars(), _flat,
@@ -303,8 +307,8 @@ FORMATS: tuple[Format, ...] = (
            hint="Use concepts.json as its list of concepts, or add this folder as a concept."),
     Format("sidecars", "Any trainer: a .txt beside each video", _sidecars(), _flat, hint=_FOLDER),
     Format("huggingface-csv", "Hugging Face videofolder: metadata.csv",
-           _table("metadata.csv", "file_name", "text"), _in_videos, hint=_HUB),
+           _table("metadata.csv", "file_name", "text"), _in_videos, mixes=False, hint=_HUB),
     Format("huggingface-jsonl", "Hugging Face videofolder: metadata.jsonl",
-           _table("metadata.jsonl", "file_name", "text"), _in_videos, hint=_HUB),
+           _table("metadata.jsonl", "file_name", "text"), _in_videos, mixes=False, hint=_HUB),
 )  # fmt: skip
 """Every format that can be written; `reading` reads each of them back."""
