@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 
 WORKER_SIDE = re.compile(
     r"""
-    models/(ltx_video|precision|lora|loading|quantized|offload|recompute|streaming)\.py
+    models/(ltx_video|precision|lora|loading|quantized|quantized_cache|offload|recompute|streaming)\.py
     | sampling/(?!__init__).+\.py
     | training/(loop|objective|previews|flow|optimizers|checkpoint|validation|conditioning|shortage)\.py
     | dataset/(encode|cache|batches)\.py

@@ -18,7 +18,7 @@ from ltx_wizard.app.supervisor import (
 from ltx_wizard.app.system import versions
 from ltx_wizard.core.errors import Busy, NotReady, WizardError
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe
+from ltx_wizard.core.recipe import Recipe, check_offload
 from ltx_wizard.core.run import (
     CaptionJob,
     ConformJob,
@@ -135,9 +135,12 @@ def start_training(project: Project, recipe: Recipe, anyway: bool = False) -> Jo
 
 
 def training_job(project: Project, recipe: Recipe) -> TrainJob:
-    """The frozen recipe with the fingerprint of the dataset. Raises NotReady."""
+    """The frozen recipe with the fingerprint of the dataset. Raises NotReady, or BadSetting for settings that
+    do not go together.
+    """
     from ltx_wizard.dataset.dataset import fingerprint
 
+    check_offload(recipe.memory)
     refuse_unready(project)
     model = recipe.model or datasets.model_spec(project).id
     return TrainJob(

@@ -44,3 +44,8 @@ def home() -> Path:
 
 def projects() -> Path:
     return home() / "projects"
+
+
+def quantized_models() -> Path:
+    """Quantised models, kept for the next start; may be deleted at any time."""
+    return home() / "cache" / "quantized"

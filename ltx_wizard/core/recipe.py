@@ -210,6 +210,28 @@ class MemorySettings(Settings):
     )
 
 
+OFFLOADABLE: tuple[Quantization, ...] = ("none", "fp8-quanto", "int8-quanto")
+"""How the frozen model may be stored where its blocks wait in main memory."""
+
+
+def check_offload(memory: MemorySettings) -> None:
+    """Raises BadSetting where blocks cannot wait in main memory: in this format, or without recompute, for
+    then the backward pass would meet the weights of another block.
+    """
+    if memory.offload != "blocks":
+        return
+    if memory.quantization not in OFFLOADABLE:
+        raise BadSetting(
+            problem=f"Offloading works with {', '.join(OFFLOADABLE)}, not with {memory.quantization}.",
+            remedy="Set 'Quantization' to fp8-quanto, or 'Offload' to none.",
+        )
+    if not memory.gradient_checkpointing:
+        raise BadSetting(
+            problem="Offloading works only together with gradient checkpointing.",
+            remedy="Switch 'Gradient checkpointing' on, or set 'Offload' to none.",
+        )
+
+
 class CheckpointSettings(Settings):
     """What is kept on disk."""
 

@@ -31,15 +31,18 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
 
-from ltx_wizard.core.errors import BadInput, NotReady
+from ltx_wizard.core.errors import BadInput, JobFailed, NotReady
 from ltx_wizard.core.recipe import MemorySettings
-from ltx_wizard.models.loading import load_frozen
+from ltx_wizard.models.loading import empty_transformer, load_frozen
 from ltx_wizard.models.precision import autocast_to, release_memory, storage_dtype
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import ModelFiles
 
 TIMESTEP_SCALE = 1000.0
 """The transformer takes 1000 sigma, as a float: what the sampler's schedule gives it."""
+
+_MEMORY_FULL = ("can't allocate memory", "not enough memory")
+"""How torch says that main memory is full, on Linux and on Windows."""
 
 diffusers_logging.disable_progress_bar()
 
@@ -156,6 +159,12 @@ def load_transformer(
     dtype = storage_dtype(memory, device)
     with _damage_explained(spec, "transformer"):
         return load_frozen(files.transformer, memory, device, dtype)
+
+
+def transformer_structure(spec: ModelSpec, files: ModelFiles) -> LTXVideoTransformer3DModel:
+    """Its layers without their weights, on the meta device. Raises BadInput for damaged files."""
+    with _damage_explained(spec, "transformer"):
+        return empty_transformer(files.transformer)
 
 
 def load_scheduler(files: ModelFiles) -> FlowMatchEulerDiscreteScheduler:
@@ -379,12 +388,17 @@ def _freeze(part: nn.Module, device: torch.device | None) -> None:
 
 @contextmanager
 def _damage_explained(spec: ModelSpec, part: str) -> Iterator[None]:
-    """Weights that are cut off, or of another architecture, become a message."""
+    """Weights that are cut off, or of another architecture, become a message. So does full main memory."""
     try:
         yield
     except torch.cuda.OutOfMemoryError:
         raise
-    except (SafetensorError, ValueError, RuntimeError, KeyError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, RuntimeError, KeyError, OSError, MemoryError) as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_FULL):
+            raise JobFailed(
+                problem=f"This computer's memory is too small for the {part} of {spec.title}.",
+                remedy="Close other programs, or choose a smaller model.",
+            ) from error
         raise BadInput(
             problem=f"The {part} of {spec.title} cannot be loaded: {_first_line(error)}.",
             remedy="The files may be cut off or of another model. Get the model again.",
@@ -392,5 +406,7 @@ def _damage_explained(spec: ModelSpec, part: str) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

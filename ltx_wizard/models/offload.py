@@ -73,7 +73,8 @@ class OffloadedBlocks:
         if arrived is not None:
             torch.cuda.current_stream(self._device).wait_event(arrived)
         if index != self._last:
-            following = index + 1 if index > self._last else index - 1
+            # At the first block a sampler begins its next pass; a backward pass ends there, block 1 at hand.
+            following = index + 1 if index > self._last or index == 0 else index - 1
             self._last = index
             if 0 <= following < len(self._waiting):
                 self._fetch(following, done)

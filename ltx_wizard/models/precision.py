@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import cast
 
 import torch
@@ -10,6 +13,10 @@ import torch
 from ltx_wizard.core.recipe import MemorySettings
 
 GIB = 1024**3
+KIB, MIB = 1024, 1024**2
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Source: glibc, malloc.h."""
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -47,3 +54,28 @@ def release_memory() -> None:
     """Give back to the card what was freed."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def tensors_given_back() -> Iterator[None]:
+    """Main memory of every tensor goes back to the system as soon as it is freed; without that, a model of
+    8 bits took 2.3 times its files while it was made (measured with glibc 2.36).
+
+    glibc learns to keep up to 32 MiB in its heap, where small things that stay break the room up. What it
+    would have learnt holds again afterwards. Other systems need nothing.
+    """
+    _set_heap(largest=128 * KIB, kept=128 * KIB)
+    try:
+        yield
+    finally:
+        _set_heap(largest=32 * MIB, kept=64 * MIB)
+
+
+def _set_heap(largest: int, kept: int) -> None:
+    """largest: bytes of what still goes to glibc's heap. kept: free bytes at its end that stay."""
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):  # a system with another library
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, largest)
+        library.mallopt(_M_TRIM_THRESHOLD, kept)

@@ -25,9 +25,6 @@ from ltx_wizard.core.recipe import Quantization
 KEPT_IN_FULL = ("proj_in", "proj_out", "time_embed*", "caption_projection*", "*norm*", "*scale_shift_table*")
 """Small and sensitive: never quantised. Source: the official trainer's exclusions."""
 
-INT4_GROUP = 128
-"""Weights that share one scale in int4: the group size that optimum-quanto chooses for these widths."""
-
 
 def is_quantized(name: str, module: nn.Module) -> bool:
     """Whether a layer of this name is stored in fewer bits where the recipe asks for that."""
@@ -118,6 +115,7 @@ def _quanto_8bit(name: str) -> Callable[[Tensor], dict[str, Tensor]]:
         quanto = _library("optimum.quanto", "optimum-quanto")
         qtype = quanto.qtypes[name]
         scale = quanto.AbsmaxOptimizer()(weight, qtype=qtype, axis=0)
+        scale = scale.masked_fill(scale == 0, 1)  # a row of zeros: 0 / 0 is none
         values = torch.ops.quanto.quantize_symmetric(weight, dtype=qtype.dtype, axis=0, scale=scale)
         return {"weight": values.view(torch.uint8), "scale": scale}
 
@@ -126,13 +124,20 @@ def _quanto_8bit(name: str) -> Callable[[Tensor], dict[str, Tensor]]:
 
 def _quanto_int4(weight: Tensor) -> dict[str, Tensor]:
     quanto = _library("optimum.quanto", "optimum-quanto")
-    group = INT4_GROUP if weight.shape[1] % INT4_GROUP == 0 else weight.shape[1]
+    group = _int4_group(weight.shape[1])
     scale, shift = quanto.MaxOptimizer()(weight, qtype=quanto.qint4, axis=0, group_size=group)
     values = torch.ops.quanto.quantize_affine(
         weight, bits=4, axis=0, group_size=group, scale=scale, shift=shift
     )
     pairs = values.view(weight.shape[0], -1, 2)
     return {"weight": pairs[..., 0] | (pairs[..., 1] << 4), "scale": scale, "shift": shift}
+
+
+def _int4_group(inputs: int) -> int:
+    """Weights of a row that share one scale: what optimum-quanto chooses, 128 for all of LTX-Video."""
+    if inputs <= 128:
+        return inputs
+    return next((group for group in (128, 96, 64, 32) if inputs % group == 0), inputs)
 
 
 def _packed(values: torch.dtype) -> Callable[[nn.Linear, Mapping[str, Tensor], torch.dtype], nn.Module]:
@@ -178,6 +183,8 @@ def _restore_bnb_nf4(layer: nn.Linear, parts: Mapping[str, Tensor], dtype: torch
         quant_type="nf4",
         device="meta",
     )
+    # On a CPU it would rearrange the weight at the first evaluation, and then cannot train any more.
+    restored.support_avx512bf16_for_cpu = False
     values = parts["weight"]
     stats = {name: part for name, part in parts.items() if name != "weight"}
     restored.weight = bnb.nn.Params4bit.from_prequantized(

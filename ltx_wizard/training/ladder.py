@@ -12,7 +12,7 @@ from typing import Literal
 
 from ltx_wizard.core.errors import OutOfGpuMemory
 from ltx_wizard.core.events import SettingChanged, setting_words
-from ltx_wizard.core.recipe import MemorySettings, Offload, Quantization, Recipe
+from ltx_wizard.core.recipe import OFFLOADABLE, MemorySettings, Offload, Quantization, Recipe
 
 Stage = Literal["text", "clips", "load", "train", "validation", "samples"]
 """What the card was busy with. text, clips: encoding. load: bringing the model to the card."""
@@ -25,9 +25,6 @@ STAGE_WORDS: dict[Stage, str] = {
     "validation": "measuring the validation loss",
     "samples": "making samples",
 }
-
-OFFLOADABLE: tuple[Quantization, ...] = ("none", "fp8-quanto", "int8-quanto")
-"""How the frozen model may be stored where its blocks wait in main memory."""
 
 _FEWER_BITS: dict[Quantization, Quantization] = {
     "none": "fp8-quanto",
@@ -62,14 +59,16 @@ def next_rung(memory: MemorySettings, stage: Stage) -> Rung | None:
 
 
 def with_change(memory: MemorySettings, name: str, value: str) -> MemorySettings:
-    """One setting changed, as its event names it. Offloaded blocks are kept in a form that offloading knows.
+    """One setting changed, as its event names it, and what offloading blocks needs beside: a form that it
+    knows, and gradient checkpointing.
 
     Raises ValueError for a name or value that there is not.
     """
     changed = MemorySettings.model_validate({**memory.model_dump(), name: value})
-    if changed.offload == "blocks" and changed.quantization not in OFFLOADABLE:
-        changed = changed.model_copy(update={"quantization": "fp8-quanto"})
-    return changed
+    if changed.offload != "blocks":
+        return changed
+    known = changed.quantization if changed.quantization in OFFLOADABLE else "fp8-quanto"
+    return changed.model_copy(update={"quantization": known, "gradient_checkpointing": True})
 
 
 def stepped_down(memory: MemorySettings, changes: Iterable[SettingChanged]) -> MemorySettings:

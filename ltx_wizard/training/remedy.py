@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ltx_wizard.core.recipe import Recipe, bucket_text, parse_bucket, with_settings
+from ltx_wizard.core.recipe import OFFLOADABLE, Recipe, bucket_text, parse_bucket, with_settings
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.training.budget import DESKTOP_GIB, buckets_of, phases_of, tokens
-from ltx_wizard.training.ladder import OFFLOADABLE
 from ltx_wizard.training.memory_model import MemoryModel, read_memory_model
 
 Changes = dict[str, object]
@@ -111,6 +110,8 @@ def _ladder(recipe: Recipe, spec: ModelSpec, sizes: Mapping[str, int]) -> Iterat
         yield _Rung(changes, f"train at {' and '.join(smaller)}")
     if memory.offload == "none":
         waiting: Changes = {"memory.offload": "blocks"}
+        if not memory.gradient_checkpointing:
+            waiting["memory.gradient_checkpointing"] = True
         if memory.quantization not in OFFLOADABLE:
             waiting["memory.quantization"] = "fp8-quanto"
         yield _Rung(waiting, "keep the frozen model in main memory (much slower)")
