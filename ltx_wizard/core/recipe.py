@@ -35,6 +35,7 @@ Offload = Literal["none", "blocks"]
 OptimizerName = Literal["adamw", "adamw8bit", "paged-adamw8bit"]
 ScheduleName = Literal["linear", "cosine", "constant"]
 SigmaSampling = Literal["shifted_logit_normal", "stretched_logit_normal", "uniform"]
+Mirroring = Literal["off", "safe", "all"]
 
 
 class LoraSettings(Settings):
@@ -148,6 +149,31 @@ class DataSettings(Settings):
         ge=0,
         le=0.5,
         description="Share of clips kept out of training to measure the validation loss.",
+    )
+    mirror: Mirroring = Field(
+        default="off",
+        description="Train each clip mirrored, too. safe: not those whose caption names left, right or something written. all: these too, with left and right exchanged in the caption; writing will be reversed.",
+    )
+    colour_copies: int = Field(
+        default=0,
+        ge=0,
+        le=4,
+        description="Extra copies of each clip with a little other light and colour. Other speeds, hard crops and other colour spaces are not offered: they teach wrong motion, pictures that the caption does not fit, and false colours.",
+    )
+    brightness: float = Field(
+        default=0.1, ge=0, le=0.1, description="Most change of brightness in such a copy: 0.1 is 10 %."
+    )
+    contrast: float = Field(
+        default=0.1, ge=0, le=0.1, description="Most change of contrast in such a copy: 0.1 is 10 %."
+    )
+    saturation: float = Field(
+        default=0.05, ge=0, le=0.1, description="Most change of saturation in such a copy: 0.05 is 5 %."
+    )
+    first_frame_blur: float = Field(
+        default=0.0,
+        ge=0,
+        le=3,
+        description="Blur of a first frame that is given, in pixels: a remedy where videos made from an image barely move. Try 1; 0: none.",
     )
 
     @field_validator("buckets")

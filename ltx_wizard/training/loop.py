@@ -32,9 +32,10 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.report import Cancelled, Report, progress
 from ltx_wizard.core.run import JobFolder, JobStatus, TrainJob
+from ltx_wizard.dataset.augment import plan_copies
 from ltx_wizard.dataset.batches import Batches
 from ltx_wizard.dataset.buckets import plan_buckets
-from ltx_wizard.dataset.dataset import choose_held_out, fingerprint, read_clips
+from ltx_wizard.dataset.dataset import fingerprint, read_clips
 from ltx_wizard.dataset.encode import (
     Encoders,
     Example,
@@ -43,6 +44,7 @@ from ltx_wizard.dataset.encode import (
     encode_clips,
     encode_texts,
 )
+from ltx_wizard.dataset.held_out import held_out_clips
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.lora import add_lora, lora_weights, set_lora_weights
 from ltx_wizard.models.ltx_video import TextEmbedding, load_transformer
@@ -154,16 +156,19 @@ def prepare(project: Project, recipe: Recipe, encoders: Encoders, report: Report
     plan = plan_buckets(clips, encoders.spec, recipe.data.buckets)
     for clip_id, reason in plan.unfit.items():
         report.emit(Warned(message=f"{clip_id} is left out. {reason}"))
-    captions = captions_of(clips, settings)
+    kept_out = held_out_clips(
+        [clip for clip in clips if clip.id in plan.assignment], recipe.data.held_out_share, recipe.seed
+    )
+    copies = plan_copies(clips, recipe.data, recipe.seed, kept_out)
+    captions = captions_of(clips, settings, copies)
     prompts = Previews.prompts_of(recipe, settings)
     wanted = [*captions.values(), *prompts, recipe.validation.negative_prompt, ""]
     with during("text"):
         texts = encode_texts(project, wanted, encoders, report)
     with during("clips"):
-        latents = encode_clips(project, clips, plan, encoders, report)
+        latents = encode_clips(project, clips, plan, encoders, report, copies, recipe.data.first_frame_blur)
     fitting = [clip for clip in clips if clip.id in latents]
-    held_out = choose_held_out(fitting, recipe.data.held_out_share, recipe.seed)
-    return Prepared(build_examples(fitting, captions, texts, latents, plan, held_out), texts)
+    return Prepared(build_examples(fitting, captions, texts, latents, plan, kept_out, copies), texts)
 
 
 class Training:

@@ -55,7 +55,7 @@ class Objective:
         sigma = draw_sigmas(len(slots), shift, self.noise, generator)
         noise = torch.randn(latents.shape, generator=generator)
         given = torch.tensor([slot.give_first_frame for slot in slots])
-        return self._loss(transformer, latents, noise, sigma, texts, given)
+        return self._loss(transformer, latents, noise, sigma, texts, given, _shown(latents, slots))
 
     def fixed_loss(
         self, transformer: LTXVideoTransformer3DModel, example: Example, sigma: float, seed: int
@@ -78,8 +78,11 @@ class Objective:
         sigma: Tensor,
         texts: Sequence[TextEmbedding],
         given: Tensor,
+        shown: Tensor | None = None,
     ) -> Tensor:
-        """latents, noise: [B, C, F, H, W] on the CPU; sigma, given: [B]."""
+        """latents, noise: [B, C, F, H, W] on the CPU; sigma, given: [B]. shown: latents whose first frame is
+        what is given; None: the clip's own.
+        """
         _, _, frames, height, width = latents.shape
         dtype = storage_dtype(self.memory, self.device)
         clean, noise, sigma = (value.to(self.device) for value in (pack(latents), pack(noise), sigma))
@@ -87,7 +90,8 @@ class Objective:
         is_given = None
         if bool(given.any()):
             is_given = first_frame_mask(given, frames, height * width).to(self.device)
-            noisy = torch.where(is_given[..., None], clean, noisy)
+            first = clean if shown is None else pack(shown).to(self.device)
+            noisy = torch.where(is_given[..., None], first, noisy)
         coordinates = video_coordinates(
             self.spec, (frames, height, width), self.spec.fps, len(latents), self.device
         )
@@ -102,6 +106,17 @@ class Objective:
             )
         counted = None if is_given is None else ~is_given
         return flow_loss(predicted, velocity(clean, noise), counted)
+
+
+def _shown(latents: Tensor, slots: Sequence[Slot]) -> Tensor | None:
+    """The latents with blurred first frames where the examples have them. latents: [B, C, F, H, W]."""
+    if all(slot.example.first_frame is None for slot in slots):
+        return None
+    shown = latents.clone()
+    for index, slot in enumerate(slots):
+        if slot.example.first_frame is not None:
+            shown[index, :, :1] = slot.example.first_frame
+    return shown
 
 
 def first_frame_mask(given: Tensor, frames: int, tokens_per_frame: int) -> Tensor:

@@ -26,7 +26,7 @@ def validation_examples(examples: Sequence[Example]) -> list[Example]:
     """The clips kept out of training; where there are too few clips to keep one out, the first that are
     learnt.
     """
-    learnt = [item for item in examples if not item.regularisation]
+    learnt = [item for item in examples if not item.regularisation and not item.is_copy]
     held_out = [item for item in learnt if item.held_out]
     return (held_out or learnt)[:_MOST_CLIPS]
 
