@@ -27,7 +27,9 @@ from ltx_wizard.dataset.dataset import (
     set_regularisation,
     update_clip,
 )
+from ltx_wizard.dataset.formats import writing
 from ltx_wizard.dataset.formats.bring_in import run_import_dataset
+from ltx_wizard.dataset.formats.entries import Entry
 from ltx_wizard.dataset.formats.hand_out import run_export_dataset
 from ltx_wizard.dataset.formats.reading import read_dataset
 from ltx_wizard.dataset.formats.writing import FORMATS, find_format
@@ -65,6 +67,11 @@ def imported(project: Project, peer_dataset: Path) -> Project:
 
 def new_project(folder: Path) -> Project:
     return Project.create(folder, ProjectSettings.model_validate({"name": "Second"}))
+
+
+def content(entry: Entry) -> bytes:
+    whole = entry.file.read_bytes()
+    return whole[entry.packed.offset :][: entry.packed.size] if entry.packed else whole
 
 
 def by_caption(project: Project) -> dict[str, Clip]:
@@ -235,7 +242,7 @@ def test_every_format_reads_back_what_was_written(
         if known.mixes or clip.kind is MediaKind.VIDEO
     }
     found = read_dataset(out)
-    assert {entry.file.read_bytes(): entry.caption for entry in found.entries} == expected
+    assert {content(entry): entry.caption for entry in found.entries} == expected
     assert result["clips"] == len(expected)
     assert found.left_out == ()
     assert all(entry.file.is_relative_to(out) for entry in found.entries)
@@ -253,7 +260,9 @@ def test_an_export_that_was_moved_still_reads(imported: Project, tmp_path: Path,
     assert all(entry.file.is_relative_to(moved) for entry in found.entries)
 
 
-@pytest.mark.parametrize("name", ["ltx-trainer-csv", "finetrainers", "musubi-tuner", "simpletuner"])
+@pytest.mark.parametrize(
+    "name", ["ltx-trainer-csv", "finetrainers", "musubi-tuner", "simpletuner", "webdataset"]
+)
 def test_a_second_project_takes_it_over(imported: Project, tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
     run_export_dataset(
@@ -263,6 +272,22 @@ def test_a_second_project_takes_it_over(imported: Project, tmp_path: Path, name:
     run_import_dataset(second, ImportDatasetJob(path=str(out)), SilentReport())
     wanted = [caption for caption in CAPTIONS if find_format(name).mixes or "house" not in caption]
     assert sorted(by_caption(second)) == sorted(wanted)
+
+
+def test_archives_are_split_and_leave_nothing_unpacked(
+    imported: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_SHARD_BYTES", 100)
+    out = tmp_path / "out"
+    job = ExportDatasetJob(format="webdataset", folder=str(out), with_trigger=False)
+    run_export_dataset(imported, job, SilentReport())
+    assert sorted(path.name for path in out.iterdir()) == ["data-000000.tar", "data-000001.tar"]
+    second = new_project(tmp_path / "second")
+    result = run_import_dataset(second, ImportDatasetJob(path=str(out)), SilentReport())
+    assert (result["title"], result["added"]) == ("WebDataset in 2 files", 2)
+    assert list((second.cache_folder / "unpacked").iterdir()) == []
+    originals = {source.id.rsplit("-", 1)[-1] for source in read_sources(imported)}
+    assert {source.id.rsplit("-", 1)[-1] for source in read_sources(second)} < originals
 
 
 @pytest.mark.parametrize("name", ["finetrainers", "huggingface-jsonl", "musubi-tuner", "ltx-trainer"])

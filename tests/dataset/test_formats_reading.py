@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -340,6 +342,53 @@ def test_onetrainer_concepts(put: Make, source: str, expected: str) -> None:
     assert captions(path) == {"clips/a_cat.mp4": expected}
 
 
+def tar_of(path: Path, *members: tuple[str, bytes | None]) -> Path:
+    """An archive as WebDataset's tools write it; a member without content is a link to /etc/passwd."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            header = tarfile.TarInfo(name)
+            if content is None:
+                header.type, header.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            header.size = len(content or b"")
+            tar.addfile(header, io.BytesIO(content or b""))
+    return path
+
+
+def test_webdataset_archives(put: Make) -> None:
+    folder = put("README.md").parent
+    tar_of(
+        folder / "data-0.tar",
+        ("train/0001.mp4", b"movie"),
+        ("train/0001.txt", b"A cat runs.\n"),
+        ("train/0002.json", b'{"Caption": "A dog sits.", "fps": 24}'),
+        ("train/0002.png", b"picture"),
+        ("train/0002.npy", b"x"),
+        ("../0003.mp4", None),
+        ("0004.txt", b"Nothing beside it."),
+    )
+    tar_of(folder / "data-1.tar", ("0001.webm", b"film"))
+    found = read_dataset(folder)
+    assert found.summary == "WebDataset in 2 files: 2 videos, 1 image, 2 captions"
+    assert [(entry.file_name, entry.caption) for entry in found.entries] == [
+        ("0001.mp4", "A cat runs."),
+        ("0002.png", "A dog sits."),
+        ("0001.webm", ""),
+    ]
+    packed = found.entries[1].packed
+    assert packed is not None
+    assert (folder / "data-0.tar").read_bytes()[packed.offset :][: packed.size] == b"picture"
+    assert [item.name for item in found.left_out] == ["data-0.tar, 0004"]
+    assert found.unused == (".npy",)
+
+
+def test_a_damaged_archive_says_so(put: Make) -> None:
+    whole = tar_of(put("whole.tar"), ("a.mp4", b"x" * 5000), ("a.txt", b"A cat."))
+    assert read_dataset(whole).captions == 1
+    for content in (b"no archive", whole.read_bytes()[:3000]):
+        with pytest.raises(BadDocument, match=r"not a whole .tar"):
+            read_dataset(put("damaged/x.tar", content))
+
+
 def test_columns_without_a_place_here_are_named(videos: Path, put: Make) -> None:
     put(
         "dataset.json",
@@ -442,7 +491,7 @@ def test_a_programs_own_metadata_does_not_hide_the_captions(put: Make) -> None:
     assert found.notes[0].startswith("metadata.json was not used.")
 
 
-@pytest.mark.parametrize("name", ["shard-000.tar", "metadata.parquet", "ds.zip", "a.mp4"])
+@pytest.mark.parametrize("name", ["shard-000.tar.gz", "metadata.parquet", "ds.zip", "a.mp4"])
 def test_files_that_are_no_dataset_are_refused_with_a_remedy(put: Make, name: str) -> None:
     with pytest.raises(BadInput) as error:
         read_dataset(put(name))

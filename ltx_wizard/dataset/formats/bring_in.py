@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
@@ -13,7 +13,7 @@ from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Rejected, Source
 from ltx_wizard.core.documents import is_file, write_lines, write_text_atomically
 from ltx_wizard.core.errors import BadMediaFile, NoSpace, WizardError
-from ltx_wizard.core.project import Project, TriggerPlacement
+from ltx_wizard.core.project import Project, TriggerPlacement, safe_file_stem
 from ltx_wizard.core.report import Cancelled, Report, progress
 from ltx_wizard.core.run import ImportDatasetJob
 from ltx_wizard.core.units import plural
@@ -29,6 +29,7 @@ from ltx_wizard.dataset.dataset import (
     read_sources,
     update_clip,
 )
+from ltx_wizard.dataset.formats.archives import unpack
 from ltx_wizard.dataset.formats.entries import Entry, left_out
 from ltx_wizard.dataset.formats.reading import read_dataset
 from ltx_wizard.dataset.formats.triggers import without_trigger
@@ -67,7 +68,7 @@ def run_import_dataset(project: Project, job: ImportDatasetJob, report: Report) 
     counts = _Counts(out=list(found.left_out))
     try:
         for index, entry in enumerate(found.entries):
-            progress(report, STAGE, index, len(found.entries), entry.file.name)
+            progress(report, STAGE, index, len(found.entries), entry.file_name)
             try:
                 _import_entry(project, entry, without_trigger(entry.caption, trigger), job, counts, report)
                 counts.done.add(storable(entry.named))
@@ -93,9 +94,25 @@ def run_import_dataset(project: Project, job: ImportDatasetJob, report: Report) 
 def _import_entry(
     project: Project, entry: Entry, caption: str, job: ImportDatasetJob, counts: _Counts, report: Report
 ) -> None:
-    known = source_with_content_of(project, entry.file)
+    if entry.packed is None:
+        _import_file(project, entry.file, caption, job, counts, report)
+        return
+    name = PurePosixPath(entry.file_name)
+    unpacked = project.cache_folder / "unpacked" / f"{safe_file_stem(name.stem)}{name.suffix.lower()}"
+    try:
+        unpack(entry.file, entry.packed, unpacked)
+        _import_file(project, unpacked, caption, job, counts, report)
+    finally:
+        with suppress(OSError):
+            unpacked.unlink(missing_ok=True)
+
+
+def _import_file(
+    project: Project, file: Path, caption: str, job: ImportDatasetJob, counts: _Counts, report: Report
+) -> None:
+    known = source_with_content_of(project, file)
     if known is None:
-        source = bring_in_source(project, entry.file, job.regularisation)
+        source = bring_in_source(project, file, job.regularisation)
         source = source.model_copy(update={"whole": source.kind is MediaKind.VIDEO})
         clip = _captioned(_whole_clip(project, source, report.stop_requested), caption)
         add_source(project, source, clip)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import cast
 
 from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import Rejected
@@ -31,12 +33,30 @@ MEDIA_COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A file inside an archive: size bytes from offset on."""
+
+    member: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One training example. named: as the dataset calls the file. caption: on one line; may be empty."""
+    """One training example. named: as the dataset calls the file. caption: on one line; may be empty.
+
+    packed: where in `file` it lies, if that is an archive.
+    """
 
     named: str
     file: Path
     caption: str
+    packed: Packed | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Of the video or image itself."""
+        return PurePosixPath(self.packed.member).name if self.packed else self.file.name
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class FoundDataset:
     @property
     def summary(self) -> str:
         """'finetrainers pair: 24 videos, 24 captions'."""
-        images = sum(entry.file.suffix.lower() in IMAGE_SUFFIXES for entry in self.entries)
+        images = sum(entry.file_name.lower().endswith(IMAGE_SUFFIXES) for entry in self.entries)
         videos = len(self.entries) - images
         parts = [plural(videos, "video")] if videos or not images else []
         parts += [plural(images, "image")] if images else []
@@ -69,6 +89,18 @@ class FoundDataset:
 def one_line(text: str) -> str:
     """A caption as it is kept: on one line, and only what can be written as UTF-8."""
     return storable(" ".join(text.split()))
+
+
+def caption_of(text: str) -> str:
+    """The caption in a JSON object such as {"caption": ...}, or in a JSON string; empty without one."""
+    try:
+        content: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if isinstance(content, dict):
+        row = {str(key).lower(): value for key, value in cast("dict[object, object]", content).items()}
+        content = next((row[column] for column in CAPTION_COLUMNS if isinstance(row.get(column), str)), "")
+    return one_line(content) if isinstance(content, str) else ""
 
 
 def left_out(name: str, error: WizardError) -> Rejected:

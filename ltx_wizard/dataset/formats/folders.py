@@ -10,7 +10,7 @@ from pathlib import Path
 from ltx_wizard.core.clip import Rejected
 from ltx_wizard.core.errors import BadInput, NoPermission, WizardError
 from ltx_wizard.core.units import plural
-from ltx_wizard.dataset.formats.entries import Entry, FoundDataset, left_out, one_line
+from ltx_wizard.dataset.formats.entries import Entry, FoundDataset, caption_of, left_out, one_line
 from ltx_wizard.dataset.formats.paths import files_in, folders_in, is_media
 from ltx_wizard.dataset.formats.tables import parse_json
 from ltx_wizard.dataset.formats.text import numbered_lines, read_dataset_text
@@ -70,10 +70,10 @@ def read_sidecars(
 
 def joined(title: str, place: Path, parts: Sequence[FoundDataset], notes: Sequence[str] = ()) -> FoundDataset:
     """Several datasets as one; a file that several of them name counts once."""
-    entries: dict[Path, Entry] = {}
+    entries: dict[tuple[Path, str], Entry] = {}
     for part in parts:
         for entry in part.entries:
-            entries.setdefault(entry.file, entry)
+            entries.setdefault((entry.file, entry.file_name), entry)
     return FoundDataset(
         title,
         place,
@@ -131,17 +131,13 @@ class _Sidecars:
     def _caption(self, file: Path) -> str:
         text = read_dataset_text(file)
         if file.suffix.lower() == ".json":
-            return _json_caption(parse_json(text, file.name))
+            parse_json(text, file.name)
+            return caption_of(text)
         lines = [line for _, line in numbered_lines(text) if line.strip()]
         if self._first_line and len(lines) > 1:
             self.several += 1
             return one_line(lines[0])
         return one_line(text)
-
-
-def _json_caption(content: object) -> str:
-    caption: object = content.get("caption", "") if isinstance(content, dict) else content  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return one_line(caption) if isinstance(caption, str) else ""
 
 
 def _is_orphan(file: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ltx_wizard.core.errors import BadDocument, BadInput, NoPermission, NotFound, explain_os_error
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.units import plural
+from ltx_wizard.dataset.formats.archives import ARCHIVE_SUFFIX, read_archives
 from ltx_wizard.dataset.formats.configs import read_json_file, read_json_settings, read_toml
 from ltx_wizard.dataset.formats.entries import FoundDataset
 from ltx_wizard.dataset.formats.folders import (
@@ -26,7 +27,7 @@ _FIRST_TABLES = ("dataset", "metadata", "captions")
 """Names that the trainers use, in the order in which they are looked for."""
 
 _SETTINGS = ("dataset.toml", "multidatabackend.json", "concepts.json")
-_PACKED = (".parquet", ".arrow", ".tar", ".zip", ".gz", ".7z", ".rar")
+_PACKED = (".parquet", ".arrow", ".zip", ".gz", ".7z", ".rar")
 
 
 def read_dataset(place: Path) -> FoundDataset:
@@ -58,6 +59,8 @@ def _read_file(path: Path) -> FoundDataset:
                 remedy=f"Put {MEDIA_LISTS[0]} and {CAPTION_LISTS[0]} into one folder.",
             )
         return read_lists(*lists)
+    if suffix == ARCHIVE_SUFFIX:
+        return read_archives([path], path)
     if suffix in _PACKED:
         raise BadInput(
             problem=f"{path.name} is packed: LTX Wizard reads datasets of plain files.",
@@ -80,6 +83,9 @@ def _read_folder(folder: Path) -> FoundDataset:
     lists = find_lists(folder, {file.name for file in files})
     if lists is not None:
         return read_lists(*lists)
+    archives = [file for file in files if file.suffix.lower() == ARCHIVE_SUFFIX]
+    if archives and not any(map(is_media, files)):
+        return read_archives(archives, folder)
     repeated = repeated_folders(folder)
     if repeated:
         return read_repeated_folders(folder, repeated)

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -46,6 +47,9 @@ class Target:
     frames: int
     fps: float
 
+
+_SHARD_BYTES = 1 << 30
+"""About a gigabyte, as WebDataset's documentation advises."""
 
 Write = Callable[[Target, Sequence[Example]], None]
 
@@ -238,6 +242,32 @@ def _write_simpletuner(target: Target, examples: Sequence[Example]) -> None:
     )
 
 
+def _write_webdataset(target: Target, examples: Sequence[Example]) -> None:
+    """Files and captions in .tar files of a size that loads well; a new one begins between two examples."""
+    number = 0
+    while examples:
+        path = target.folder / f"data-{number:06d}.tar"
+        with tarfile.open(path, "w") as tar:
+            examples = _add_to_tar(tar, target.folder, examples)
+        number += 1
+
+
+def _add_to_tar(tar: tarfile.TarFile, folder: Path, examples: Sequence[Example]) -> Sequence[Example]:
+    """Move examples into the archive until it is full; gives those that are left."""
+    for index, item in enumerate(examples):
+        if tar.offset > _SHARD_BYTES:
+            return examples[index:]
+        file = folder / item.file
+        key, suffix = file.stem.replace(".", "-"), file.suffix
+        tar.add(file, f"{key}{suffix}")
+        text = f"{item.caption}\n".encode()
+        header = tarfile.TarInfo(f"{key}.txt")
+        header.size = len(text)
+        tar.addfile(header, io.BytesIO(text))
+        file.unlink()
+    return ()
+
+
 def _write_onetrainer(target: Target, examples: Sequence[Example]) -> None:
     _sidecars()(target, examples)
     concept = {
@@ -291,6 +321,8 @@ FORMATS: tuple[Format, ...] = (
            _in_videos, mixes=False, hint=_METADATA_JSON),
     Format("finetrainers-jsonl", "finetrainers: metadata.jsonl", _table("metadata.jsonl", "file_name"),
            _in_videos, mixes=False, hint=_FINETRAINERS),
+    Format("webdataset", "finetrainers: WebDataset, .tar files", _write_webdataset, _flat, mixes=False,
+           hint=_FINETRAINERS),
     Format("diffusion-pipe", "diffusion-pipe: .txt files and dataset.toml", _write_diffusion_pipe, _flat,
            hint="Name dataset.toml as the dataset in its training file."),
     Format("ai-toolkit", "ai-toolkit: a .txt beside each video", _sidecars(), _flat,
