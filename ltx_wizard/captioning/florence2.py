@@ -105,13 +105,17 @@ class Florence2Captioner:
 
 
 def told(descriptions: Sequence[str], facts: MotionFacts | None) -> str:
-    """One text out of the descriptions of pictures in order of time, and of the motion between them."""
+    """One text out of the descriptions of pictures in order of time, and of the motion between them; empty
+    where nothing was described.
+    """
     motion = motion_text(facts) if facts else ""
     sentences: list[str] = []
     for description in descriptions:
-        for sentence in _sentences(clean_caption(description)):
+        for sentence in _whole(clean_caption(description)):
             if not any(_nearly_equal(sentence, earlier) for earlier in sentences):
                 sentences.append(sentence)
+    if not sentences:
+        return ""
     seen = whole_sentences(" ".join(sentences), MAX_WORDS - word_count(motion))
     return f"{seen} {motion}".strip()
 
@@ -126,6 +130,14 @@ def motion_text(facts: MotionFacts) -> str:
 
 def _sentences(text: str) -> list[str]:
     return [found.strip() for found in _SENTENCE.findall(text) if len(found.strip()) > 1]
+
+
+def _whole(text: str) -> list[str]:
+    """Sentences without a last one that is cut off, unless there is no other."""
+    found = _sentences(text)
+    if not found or found[-1][-1] in ".!?":
+        return found
+    return found[:-1] or [f"{found[-1]}."]
 
 
 def _nearly_equal(sentence: str, other: str) -> bool:

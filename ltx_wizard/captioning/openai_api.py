@@ -236,9 +236,7 @@ def _refusal(answer: httpx.Response, address: str, model: str, key: str) -> Wiza
     status, said = answer.status_code, _said(answer, key)
     if status in (401, 403):
         return CaptionerFailed(
-            problem=f"{address} does not accept your key ({status})."
-            if key
-            else f"{address} asks for a key.",
+            problem=f"{address} {'does not accept your key' if key else 'asks for a key'} ({status}).",
             remedy="Enter the key of that server again." if key else "Enter the key of that server.",
         )
     if status == 402 or (status == 429 and _NO_MONEY.search(said)):

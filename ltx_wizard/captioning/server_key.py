@@ -28,7 +28,9 @@ def checked_address(text: str) -> str:
     """The address of a server as it was typed, tidied up: 'localhost:11434' becomes
     'http://localhost:11434/v1'. Raises BadSetting.
     """
-    typed = text.strip().rstrip("/").removesuffix("/chat/completions").removesuffix("/models")
+    typed = text.strip()
+    typed = typed if typed.endswith("://") else typed.rstrip("/")
+    typed = typed.removesuffix("/chat/completions").removesuffix("/models")
     if typed and "://" not in typed:
         typed = f"{'http' if _is_near(typed.split('/')[0].rsplit(':', 1)[0]) else 'https'}://{typed}"
     try:

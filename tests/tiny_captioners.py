@@ -1,11 +1,13 @@
 """Captioner models of some hundred thousand random parameters, in the layout of the hub's cache.
 
-Real classes and real configurations, only small; what they write means nothing.
+Real classes and real configurations, only small. What they write means nothing, but is made of words and
+ends after some of them: their generation_config.json sees to that.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from transformers import (
     Florence2Config,
     Florence2ForConditionalGeneration,
     Florence2Processor,
+    PreTrainedModel,
     Qwen2Tokenizer,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
@@ -103,7 +106,9 @@ def _florence2(folder: Path) -> None:
         ).to_dict(),
         image_token_id=tokenizer.image_token_id,
     )
-    Florence2ForConditionalGeneration(config).save_pretrained(folder)
+    model = Florence2ForConditionalGeneration(config)
+    _write_words(model, vocabulary, eos=2)
+    model.save_pretrained(folder)
 
 
 def _qwen3vl(folder: Path) -> None:
@@ -152,4 +157,17 @@ def _qwen3vl(folder: Path) -> None:
         vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
         vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
     )
-    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    model = Qwen3VLForConditionalGeneration(config)
+    _write_words(model, vocabulary, eos=vocabulary["<|im_end|>"])
+    model.save_pretrained(folder)
+
+
+def _write_words(model: PreTrainedModel, vocabulary: dict[str, int], eos: int) -> None:
+    """Suppress what is no word or full stop, and make an end likely after twenty tokens."""
+    words = {index for token, index in vocabulary.items() if re.fullmatch(r"Ġ[a-z]{2,}|\.", token)}
+    size = model.get_output_embeddings().weight.shape[0]
+    model.generation_config.suppress_tokens = [i for i in range(size) if i not in words and i != eos]
+    model.generation_config.eos_token_id = eos
+    model.generation_config.no_repeat_ngram_size = 2
+    model.generation_config.min_new_tokens = 12
+    model.generation_config.exponential_decay_length_penalty = (20, 1.5)
