@@ -789,8 +789,8 @@ def _text_cache(session: Session, recipe: Recipe) -> Path:
 
 def _keep_text(project: Any, session: Session, recipe: Recipe) -> None:  # noqa: ANN401
     kept = _text_cache(session, recipe)
-    for folder in project.cache_folder.glob("*/text"):
-        shutil.copytree(folder, kept / folder.parent.name / "text", dirs_exist_ok=True)
+    for folder in project.cache_folder.glob("*/text*"):
+        shutil.copytree(folder, kept / folder.parent.name / folder.name, dirs_exist_ok=True)
 
 
 def _shared_text(session: Session, recipe: Recipe) -> dict[str, Any] | None:

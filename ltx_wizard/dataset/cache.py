@@ -26,7 +26,7 @@ class EncodedCache:
         self._folder = project.cache_folder / encoder_id
 
     def read(self, kind: str, key: str) -> Tensor | None:
-        """kind: 'latents' or 'text'."""
+        """kind: 'latents', 'text' or 'text-8bit'."""
         path = self._path(kind, key)
         if not path.is_file():
             return None

@@ -64,10 +64,14 @@ class Encoders:
 def encode_texts(
     project: Project, captions: Sequence[str], encoders: Encoders, report: Report
 ) -> dict[str, TextEmbedding]:
-    """Every caption's embedding, from the cache or newly encoded. Raises Cancelled."""
+    """Every caption's embedding, from the cache or newly encoded. Raises Cancelled.
+
+    An encoder in 8 bits gives slightly other embeddings: they are kept apart.
+    """
+    kind = "text-8bit" if encoders.memory.text_encoder_8bit else "text"
     cache = EncodedCache(project, encoder_id(encoders.spec, encoders.files))
     wanted = list(dict.fromkeys(captions))
-    found = {caption: value for caption in wanted if (value := cache.read("text", caption)) is not None}
+    found = {caption: value for caption in wanted if (value := cache.read(kind, caption)) is not None}
     missing = [caption for caption in wanted if caption not in found]
     if missing:
         progress(report, LOADING_TEXT, 0, 1)
@@ -75,7 +79,7 @@ def encode_texts(
         for index, caption in enumerate(missing):
             progress(report, ENCODING_TEXT, index, len(missing))
             found[caption] = encoder.encode(caption).embedding
-            cache.write("text", caption, found[caption])
+            cache.write(kind, caption, found[caption])
         progress(report, ENCODING_TEXT, len(missing), len(missing))
         del encoder
         _release()
