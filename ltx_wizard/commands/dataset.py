@@ -160,7 +160,10 @@ def draft_captions(project: Project, console: Console, captioner: str, overwrite
 
 def tell_captions(status: JobStatus, console: Console) -> None:
     done, skipped = status.result.get("captioned", 0), status.result.get("skipped", 0)
-    console.say(f"Captions written: {done}. Already there: {skipped}.")
+    failed = status.result.get("failed", 0)
+    console.say(
+        f"Captions written: {done}. Already there: {skipped}.{f' Failed: {failed}.' if failed else ''}"
+    )
 
 
 def check(given: Namespace, console: Console) -> int:
