@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +19,22 @@ from ltx_wizard.core.project import Project, SceneSettings
 from ltx_wizard.core.report import Cancelled, Report, progress
 from ltx_wizard.core.run import FindScenesJob
 from ltx_wizard.dataset.dataset import read_scenes, read_sources, write_scenes
+from ltx_wizard.dataset.transitions import (
+    Tiny,
+    Transition,
+    find_transitions,
+    tiny_picture,
+    without_flashes,
+)
 from ltx_wizard.media.timing import usual_step_s
 from ltx_wizard.media.video import MediaFacts, decode, to_rgb, write_thumbnails
 
 STAGE = "Finding scenes"
 _DETECTION_HEIGHT_PX = 144
 """Scaling down changes neither cuts found nor false alarms (measured: 1/4 and 1/8 of 360 lines)."""
+
+_SAME_JOIN_FRAMES = 6
+"""A cut this near to the edge of a fade or dissolve is the same join, found by another means."""
 
 _REPORT_EVERY_FRAMES = 25
 _LENGTH_TOLERANCE_S = 0.011
@@ -52,16 +62,21 @@ def find_scenes(
 ) -> tuple[Scene, ...]:
     """Propose cuts; the scenes together cover the whole video. Frame numbers are those of our own decoding.
 
+    Hard cuts come from the detector of the settings. A fade through black or a dissolve is a scene of its
+    own that is not kept, so that no clip shows half of it.
+
     Raises BadMediaFile, and Cancelled from the report.
     """
     fps = facts.fps or 25.0
     detector = _detector(settings, fps)
     times: list[float] = []
     cuts: set[int] = set()
+    pictures: list[Tiny] = []
     for frame in decode(path):
         small = to_rgb(frame, min(_DETECTION_HEIGHT_PX, facts.height))
         bgr = np.ascontiguousarray(small[:, :, ::-1])
         cuts.update(cut.frame_num for cut in detector.process_frame(FrameTimecode(frame.index, fps), bgr))
+        pictures.append(tiny_picture(small))
         times.append(frame.time_s)
         if frame.index % _REPORT_EVERY_FRAMES == 0:
             progress(report, STAGE, min(frame.index, facts.frames), facts.frames, path.name)
@@ -69,13 +84,16 @@ def find_scenes(
         return ()
     cuts.update(cut.frame_num for cut in detector.post_process(FrameTimecode(len(times) - 1, fps)))
     end_s = max(times[-1] + usual_step_s(times, fps), facts.duration_s)
-    bounds = [0, *sorted(cut for cut in cuts if 0 < cut < len(times)), len(times)]
+    transitions = find_transitions(pictures)
+    bounds = _bounds(without_flashes(cuts, pictures), transitions, len(times), _min_frames(settings, fps))
+    dropped = {transition.start for transition in transitions}
     return tuple(
         Scene(
             start_frame=start,
             end_frame=end,
             start_s=times[start],
             end_s=times[end] if end < len(times) else end_s,
+            keep=start not in dropped,
         )
         for start, end in pairwise(bounds)
     )
@@ -201,8 +219,29 @@ def clip_thumbnail(project: Project, clip: Clip) -> Path:
     )[0]
 
 
+def _bounds(
+    cuts: Collection[int], transitions: Sequence[Transition], frames: int, min_frames: int
+) -> list[int]:
+    """Where scenes begin and end: hard cuts, and both sides of each transition.
+
+    A detector sees a transition as cuts inside of it, or soon after: these are left out.
+    """
+    edges = {edge for transition in transitions for edge in (transition.start, transition.end)}
+    apart = [
+        cut
+        for cut in cuts
+        if all(cut < item.start or cut > item.end for item in transitions)
+        and all(abs(cut - edge) >= min(min_frames, _SAME_JOIN_FRAMES) for edge in edges)
+    ]
+    return sorted({0, frames, *apart, *edges})
+
+
+def _min_frames(settings: SceneSettings, fps: float) -> int:
+    return max(1, round(settings.min_scene_s * fps))
+
+
 def _detector(settings: SceneSettings, fps: float) -> AdaptiveDetector | ContentDetector:
-    min_frames = max(1, round(settings.min_scene_s * fps))
+    min_frames = _min_frames(settings, fps)
     if settings.detector == "adaptive":
         return AdaptiveDetector(adaptive_threshold=settings.adaptive_threshold, min_scene_len=min_frames)
     return ContentDetector(threshold=settings.content_threshold, min_scene_len=min_frames)

@@ -3,17 +3,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from ltx_wizard.captioning.motion import MotionFacts, draft_caption, facts_sentence, measure_motion
+from ltx_wizard.captioning.motion import (
+    MotionFacts,
+    draft_caption,
+    facts_sentence,
+    measure_each,
+    measure_motion,
+)
 from ltx_wizard.core.caption import has_slots
 from ltx_wizard.core.clip import MediaKind
 from ltx_wizard.core.errors import BadMediaFile
 from ltx_wizard.core.lint import lint
-from ltx_wizard.media.video import read_frames
+from ltx_wizard.media.video import decode, read_frames
 
 FPS = 25
 LENGTH = 50
@@ -162,6 +169,57 @@ def test_a_broken_clip_says_so(tmp_path: Path) -> None:
     (tmp_path / "c.mp4").touch()
     with pytest.raises(BadMediaFile):
         measure_motion(tmp_path / "c.mp4")
+
+
+def test_several_clips_are_measured_in_their_order(
+    make_video: Callable, stills: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.touch()
+    moves = {name: camera_moves()[name] for name in ("pans left", "pans right")}
+    files = [
+        make_video(f"{name}.mp4", frames=filmed(stills["bikes"], *move), fps=FPS)
+        for name, move in moves.items()
+    ]
+    first, reason, second = measure_each([files[0], broken, files[1]])
+    assert isinstance(first, MotionFacts)
+    assert isinstance(second, MotionFacts)
+    assert isinstance(reason, BadMediaFile)
+    assert (first.camera, second.camera) == (("pans left",), ("pans right",))
+
+
+def test_a_clip_with_hardly_a_frame_that_stands_alone_is_read_whole(
+    tmp_path: Path, stills: dict[str, np.ndarray]
+) -> None:
+    path = tmp_path / "b-frames.mp4"
+    options = {"bf": "16", "b_strategy": "0", "x264-params": "b-pyramid=none:scenecut=0:keyint=250"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for picture in filmed(stills["bikes"], *camera_moves()["pans left"]):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert sum(1 for _ in decode(path, hurry=True)) < 8
+    facts = measure_motion(path)
+    assert facts.camera == ("pans left",)
+    assert facts.duration_s == pytest.approx(LENGTH / FPS, abs=0.15)
+
+
+def test_a_large_subject_is_not_taken_for_the_camera(
+    make_video: Callable, stills: dict[str, np.ndarray]
+) -> None:
+    """It has more corners than the ground, and covers three fifths of the picture."""
+    ground = cv2.resize(stills["bigbuckbunny"], SIZE)
+    subject = cv2.resize(stills["bikes"][:, 300:900], (288, 700))
+    frames = []
+    for index in range(40):
+        picture = ground.copy()
+        picture[:, 96:384] = subject[5 * index : 5 * index + SIZE[1]]
+        frames.append(picture)
+    facts = measure_motion(make_video(frames=np.stack(frames), fps=FPS))
+    assert facts.camera == ("static",)
+    assert facts.subject_direction == "upwards"
 
 
 def test_a_portrait_clip_is_measured(make_video: Callable, numbered: Callable) -> None:

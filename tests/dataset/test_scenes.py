@@ -212,6 +212,35 @@ def test_finding_scenes_without_videos_says_what_is_missing(project: Project) ->
         run_find_scenes(project, FindScenesJob(), SilentReport())
 
 
+def test_a_fade_and_a_dissolve_are_scenes_that_are_not_kept(make_video: Callable, real_videos: Path) -> None:
+    first = [cv2.resize(frame, (192, 108)) for frame in read_frames(real_videos / "bigbuckbunny.mp4", 0, 40)]
+    street = [cv2.resize(frame, (192, 108)) for frame in read_frames(real_videos / "bikes.mp4", 137, 187)]
+    black = [np.zeros_like(first[0])] * 40
+    share = np.arange(1, 11) / 11
+
+    def mixed(a: list, b: list) -> list:
+        return [(x * (1 - s) + y * s).astype(np.uint8) for x, y, s in zip(a, b, share, strict=False)]
+
+    frames = [*first[:30], *mixed(first[30:], black), *black[:6], *mixed(black, street), *street[10:40]]
+    frames += [*mixed(street[40:], first), *first[10:]]
+    path = make_video(frames=np.stack(frames), fps=25)
+    scenes = find_scenes(path, probe(path), settings(), SilentReport())
+    assert [scene.keep for scene in scenes] == [True, False, True, False, True]
+    for scene, end in zip(scenes, (30, 56, 86, 96, 126), strict=True):
+        assert scene.end_frame == pytest.approx(end, abs=4)
+    source = a_source(frames=126)
+    pieces = plan_pieces(source, scenes, settings(min_clip_s=0.6))
+    assert [piece.start_frame for piece in pieces] == [scene.start_frame for scene in scenes if scene.keep]
+
+
+def test_a_flash_does_not_cut_a_scene(make_video: Callable, real_videos: Path) -> None:
+    frames = [cv2.resize(frame, (192, 108)) for frame in read_frames(real_videos / "bigbuckbunny.mp4", 0, 60)]
+    frames[30:32] = [np.full_like(frames[0], 250)] * 2
+    path = make_video(frames=np.stack(frames), fps=25)
+    for detector in ("adaptive", "content"):
+        assert len(find_scenes(path, probe(path), settings(detector=detector), SilentReport())) == 1
+
+
 def test_real_cuts_are_found_to_the_frame(real_videos: Path) -> None:
     path = real_videos / "bikes.mp4"
     for detector in ("adaptive", "content"):
