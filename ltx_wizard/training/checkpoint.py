@@ -7,7 +7,7 @@ whole, by one rename. Random numbers need no place here: they follow from the se
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,20 +120,26 @@ def restore_optimizer(folder: JobFolder, step: int, optimizer: torch.optim.Optim
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """'3.exp_avg' -> tensor, and what is a plain number apart. bitsandbytes wraps its tensors once more."""
+    """'3.exp_avg' -> tensor, a copy, and what is a plain number apart."""
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, float] = {}
     for index, values in optimizer.state_dict()["state"].items():
-        wrapped = [item for item in values.values() if isinstance(item, Mapping)]
-        unwrapped = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-        for inner in wrapped:
-            unwrapped.update(inner)
-        for key, value in unwrapped.items():
+        for key, value in _unwrapped(values):
             if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value.detach().cpu().contiguous()
+                # bitsandbytes' tables are one tensor for all parameters, which safetensors refuses.
+                tensors[f"{index}.{key}"] = value.detach().to("cpu", copy=True).contiguous()
             else:
                 scalars[f"{index}.{key}"] = value
     return tensors, scalars
+
+
+def _unwrapped(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """bitsandbytes wraps its tensors once more, and takes them back unwrapped."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from value.items()
+        else:
+            yield key, value
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.recipe import OptimizerSettings, ScheduleSettings
-from ltx_wizard.training.optimizers import build_optimizer, learning_rate_at
+from ltx_wizard.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
 
 STEPS = 100
 
@@ -53,7 +54,65 @@ def test_adamw_takes_the_recipes_numbers() -> None:
     assert (group["lr"], group["betas"], group["weight_decay"]) == (0.05, (0.9, 0.95), 0.001)
 
 
-def test_adamw8bit_without_an_nvidia_card_says_what_to_choose() -> None:
-    with pytest.raises(NotReady) as caught:
-        build_optimizer(OptimizerSettings(name="adamw8bit"), [nn.Parameter(torch.ones(2))])
-    assert "adamw" in caught.value.remedy
+KINDS_8BIT = {"adamw8bit": "AdamW8bit", "paged-adamw8bit": "PagedAdamW8bit"}
+
+
+@pytest.mark.parametrize("name", KINDS_8BIT)
+def test_8_bits_without_an_nvidia_card_say_what_to_choose(name: str) -> None:
+    settings = OptimizerSettings.model_validate({"name": name})
+    with pytest.raises(NotReady, match=name) as caught:
+        build_optimizer(settings, [nn.Parameter(torch.ones(2))])
+    assert "'adamw'" in caught.value.remedy
+
+
+class OnACard(nn.Parameter):
+    """A parameter that says that it lies on a card."""
+
+    @property
+    def is_cuda(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return True
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS_8BIT.items())
+def test_8_bit_optimizers_are_the_librarys_with_the_recipes_numbers(name: str, kind: str) -> None:
+    settings = OptimizerSettings.model_validate({"name": name, "lr": 0.05, "weight_decay": 0.3, "beta2": 0.9})
+    optimizer = build_optimizer(settings, [OnACard(torch.ones(2))])
+    assert type(optimizer).__name__ == kind
+    group = optimizer.param_groups[0]
+    assert (group["lr"], tuple(group["betas"])) == (0.05, (settings.beta1, 0.9))
+    assert (group["eps"], group["weight_decay"]) == (settings.epsilon, 0.3)
+
+
+def test_8_bits_without_the_library_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    settings = OptimizerSettings.model_validate({"name": "adamw8bit"})
+    with pytest.raises(NotReady, match="package bitsandbytes, which is not installed"):
+        build_optimizer(settings, [OnACard(torch.ones(2))])
+
+
+def test_8_bits_learn_what_full_precision_learns() -> None:
+    """A least squares problem, by the library's own arithmetic on a CPU."""
+    from bitsandbytes import optim
+
+    generator = torch.Generator().manual_seed(0)
+    inputs, wanted = torch.randn(64, 64, generator=generator), torch.randn(64, 128, generator=generator)
+    losses = {}
+    for name, make in {"8 bits": optim.AdamW8bit, "full": torch.optim.AdamW}.items():
+        weight = nn.Parameter(torch.zeros(64, 128))  # larger than what the library keeps in 32 bits
+        optimizer = make([weight], lr=0.05)
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = (inputs @ weight - wanted).square().mean()
+            loss.backward()
+            optimizer.step()
+        losses[name] = float(loss.detach())
+        if name == "8 bits":
+            assert optimizer.state[weight]["state1"].dtype is torch.uint8
+    assert losses["full"] < 0.5
+    assert losses["8 bits"] == pytest.approx(losses["full"], rel=0.1)
+
+
+def test_the_rate_can_be_set_for_every_group() -> None:
+    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(2))]} for _ in range(2)], lr=1.0)
+    set_learning_rate(optimizer, 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]

@@ -1,0 +1,232 @@
+"""Checkpoints: what an optimizer remembers comes back to the bit, and a save that fails harms nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from ltx_wizard.core.errors import BadInput, NoSpace, NotFound
+from ltx_wizard.core.events import Warned
+from ltx_wizard.core.report import SilentReport
+from ltx_wizard.core.run import JobFolder
+from ltx_wizard.training import checkpoint
+from ltx_wizard.training.checkpoint import (
+    CheckpointState,
+    newest_good_step,
+    read_lora,
+    read_state,
+    restore_optimizer,
+    save_checkpoint,
+)
+
+Make = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+LORA = {"transformer.to_q.lora_A.weight": torch.arange(6.0).view(2, 3)}
+
+
+def adamw(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=1e-2)
+
+
+def adamw8bit(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The library's own, which calculates on a CPU as well."""
+    from bitsandbytes import optim
+
+    return optim.AdamW8bit(parameters, lr=1e-2)
+
+
+class WrappingSgd(torch.optim.SGD):
+    """Momentum that stands as bitsandbytes writes its own: in a mapping of its own, beside a whole number of
+    steps, which it wants back as an int and unwrapped.
+    """
+
+    WRAP = "__bnb_optimizer_quant_state__"
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        super().__init__(parameters, lr=0.1, momentum=0.9)
+        self.loaded: dict[int, dict[str, Any]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        written = super().state_dict()
+        written["state"] = {
+            index: {"step": 7, "factor": 0.25, self.WRAP: dict(values)}
+            for index, values in written["state"].items()
+        }
+        return written
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.loaded = state_dict["state"]
+
+
+def parameters(device: str = "cpu") -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((64, 128), (4, 3))  # bitsandbytes keeps small ones in 32 bits
+    return [nn.Parameter(torch.randn(shape, generator=generator).to(device)) for shape in shapes]
+
+
+def train(values: list[nn.Parameter], optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
+    for step in range(first, last + 1):
+        generator = torch.Generator().manual_seed(step)
+        for value in values:
+            value.grad = torch.randn(value.shape, generator=generator).to(value.device)
+        optimizer.step()
+
+
+def save(
+    folder: JobFolder, step: int, optimizer: torch.optim.Optimizer, keep: int = 10, lora: Any = None
+) -> Path:
+    state = CheckpointState(step=step, rank=4, alpha=4, model="embedded", optimizer="x")
+    return save_checkpoint(folder, state, LORA if lora is None else lora, optimizer, keep)
+
+
+def assert_a_resumed_run_ends_the_same(folder: JobFolder, make: Make, device: str = "cpu") -> None:
+    """Six steps at once, and three, a checkpoint, and three: the same weights to the bit."""
+    whole = parameters(device)
+    train(whole, make(whole), 1, 6)
+    first = parameters(device)
+    before = make(first)
+    train(first, before, 1, 3)
+    save(folder, 3, before)
+    resumed = [nn.Parameter(value.detach().clone()) for value in first]
+    after = make(resumed)
+    restore_optimizer(folder, 3, after)
+    train(resumed, after, 4, 6)
+    assert all(torch.equal(one, other) for one, other in zip(whole, resumed, strict=True))
+    without = [nn.Parameter(value.detach().clone()) for value in first]
+    train(without, make(without), 4, 6)
+    assert not torch.equal(without[0], whole[0])  # what it remembered does count
+
+
+@pytest.mark.parametrize("make", [adamw, adamw8bit])
+def test_a_resumed_optimizer_goes_on_to_the_bit(tmp_path: Path, make: Make) -> None:
+    assert_a_resumed_run_ends_the_same(JobFolder(tmp_path), make)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA card")
+@pytest.mark.parametrize("kind", ["AdamW8bit", "PagedAdamW8bit"])
+def test_a_resumed_optimizer_goes_on_to_the_bit_on_a_card(tmp_path: Path, kind: str) -> None:
+    from bitsandbytes import optim
+
+    assert_a_resumed_run_ends_the_same(
+        JobFolder(tmp_path), lambda values: getattr(optim, kind)(values, lr=1e-2), "cuda"
+    )
+
+
+def test_wrapped_tensors_come_back_unwrapped_and_whole_numbers_as_such(tmp_path: Path) -> None:
+    values = parameters()
+    optimizer = WrappingSgd(values)
+    train(values, optimizer, 1, 2)
+    momentum = [optimizer.state[value]["momentum_buffer"].clone() for value in values]
+    save(JobFolder(tmp_path), 2, optimizer)
+    fresh = WrappingSgd(parameters())
+    restore_optimizer(JobFolder(tmp_path), 2, fresh)
+    assert [set(state) for state in fresh.loaded.values()] == [{"step", "factor", "momentum_buffer"}] * 2
+    for state, expected in zip(fresh.loaded.values(), momentum, strict=True):
+        assert (state["step"], state["factor"]) == (7, 0.25)
+        assert type(state["step"]) is int
+        assert torch.equal(state["momentum_buffer"], expected)
+
+
+def test_what_is_saved_does_not_follow_the_training(tmp_path: Path) -> None:
+    folder, values = JobFolder(tmp_path), parameters()
+    optimizer = adamw(values)
+    train(values, optimizer, 1, 1)
+    save(folder, 1, optimizer)
+    tensors, _ = checkpoint._flatten(optimizer)
+    train(values, optimizer, 2, 2)
+    fresh = adamw(values)
+    restore_optimizer(folder, 1, fresh)
+    assert torch.equal(fresh.state_dict()["state"][0]["exp_avg"], tensors["0.exp_avg"])
+
+
+def test_a_checkpoint_holds_its_lora_and_its_state(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    saved = save(folder, 3, adamw(parameters()))
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "lora.safetensors", "optimizer.safetensors", "state.json"
+    ]  # fmt: skip
+    lora = read_lora(folder, 3)
+    assert lora.keys() == LORA.keys()
+    assert all(torch.equal(lora[name], LORA[name]) for name in LORA)
+    state = read_state(folder, 3)
+    assert (state.step, state.rank, state.alpha, state.model) == (3, 4, 4.0, "embedded")
+
+
+def test_only_the_newest_are_kept_and_one_step_can_be_saved_again(tmp_path: Path) -> None:
+    folder, optimizer = JobFolder(tmp_path), adamw(parameters())
+    for step in (1, 2, 3, 3):
+        save(folder, step, optimizer, keep=2)
+    assert folder.saved_steps() == [2, 3]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "step-000002",
+        "step-000003",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError('Error while serializing: Io(Os { code: 28, message: "No space left on device" })'),
+    ],
+)
+def test_a_full_disk_is_said_and_leaves_the_older_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    folder, optimizer = JobFolder(tmp_path), adamw(parameters())
+    save(folder, 1, optimizer, keep=1)
+
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(NoSpace):
+        save(folder, 2, optimizer, keep=1)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000001"]
+    assert read_lora(folder, 1).keys() == LORA.keys()
+
+
+@pytest.mark.parametrize("file", ["lora.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path: Path, file: str, damage: str) -> None:
+    folder, values = JobFolder(tmp_path), parameters()
+    optimizer = adamw(values)
+    train(values, optimizer, 1, 1)
+    for step in (1, 2):
+        save(folder, step, optimizer)
+    path = tmp_path / "checkpoints" / "step-000002" / file
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.unlink()
+    report = SilentReport()
+    assert newest_good_step(folder, report) == 1
+    assert [event.message for event in report.events if isinstance(event, Warned)] == [
+        "The checkpoint of step 2 is damaged and is passed over."
+    ]
+
+
+def test_no_good_checkpoint_is_step_zero(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    assert newest_good_step(folder, SilentReport()) == 0
+    save(folder, 1, adamw(parameters()))
+    shutil.rmtree(tmp_path / "checkpoints" / "step-000001")
+    (tmp_path / "checkpoints" / "step-000001").mkdir()
+    assert newest_good_step(folder, SilentReport()) == 0
+    with pytest.raises(NotFound):
+        read_lora(folder, 1)
+
+
+def test_something_else_than_safetensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes(b"\x80\x04pickle")
+    with pytest.raises(BadInput, match="damaged or no safetensors file"):
+        checkpoint.read_weights(path)
