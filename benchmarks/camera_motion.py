@@ -26,7 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from filmed import FPS, SIZE, Footage, Window, film, footage_file, windows, write_window
+from filmed import FPS, FRAMES, SIZE, Footage, Window, film, footage_file, windows, write_window
 from PIL import Image
 
 from ltx_wizard.captioning.motion import MotionFacts, measure_each, measure_motion
@@ -173,8 +173,8 @@ def cut_score(folder: Path, whole: Sequence[MotionFacts | BadMediaFile]) -> dict
         at = draw.randint(30, 95)
         path = folder / f"cut-{number:02d}.mp4"
         if not path.is_file():
-            frames = [cover(frame, *SMALL) for frame in film(first)][:at]
-            frames += [cover(frame, *SMALL) for frame in film(second)][at:]
+            frames = [cover(frame, *SMALL) for frame in film(first, range(at))]
+            frames += [cover(frame, *SMALL) for frame in film(second, range(at, FRAMES))]
             write_video(iter(frames), path, FPS)
         cuts = measure_motion(path).cuts_s
         near = [cut for cut in cuts if abs(cut - at / FPS) <= 0.125]

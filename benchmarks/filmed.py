@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -98,13 +98,13 @@ def write_window(window: Window, folder: Path) -> Path:
     return path
 
 
-def film(window: Window) -> Iterator[Frame]:
-    """The frames of a window: [H, W, 3] each. The same ones in every run."""
+def film(window: Window, numbers: Sequence[int] = range(FRAMES)) -> Iterator[Frame]:
+    """The frames of a window: [H, W, 3] each. The same ones in every run. numbers: which of them."""
     pictures = footage_frames(window.footage)
     height, width = pictures[0].shape[:2]
     draw = random.Random(f"{window.footage.name} {window.move} {window.number}")
     x, y, span = _path(window.move, width, height, draw)
-    for index in range(FRAMES):
+    for index in numbers:
         picture = pictures[_to_and_fro(index, len(pictures))]
         scale = SIZE[0] / span[index]
         matrix = np.array([[scale, 0, -x[index] * scale], [0, scale, -y[index] * scale]])

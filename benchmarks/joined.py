@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +121,7 @@ def _shot(footage: Footage, draw: random.Random, others: list[str]) -> list[Fram
     else:
         move = draw.choice(["pans left", "pans right", "tilts down", "zooms in", "static", "handheld"])
         window = Window(footage, move, draw.randrange(1000))
-        frames = [cover(frame, *SIZE) for frame in islice(film(window), length)]
+        frames = [cover(frame, *SIZE) for frame in film(window, range(length))]
         if move != "static":
             others.append(move)
     chance = draw.random()
