@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ltx_wizard.app import jobs
 from ltx_wizard.core.clip import Rejected
-from ltx_wizard.core.errors import NotReady
+from ltx_wizard.core.errors import NotReady, WizardError
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import ExportDatasetJob, ImportDatasetJob, JobFolder, JobStatus
@@ -56,6 +56,20 @@ def look_at(project: Project, path: Path) -> DatasetLook:
         left_out=found.left_out,
         remarks=_remarks(found),
     )
+
+
+def table_in(folder: Path) -> str:
+    """What a folder holds besides plain videos, in words, where a table or list of captions lies in it; else
+    empty. Captions beside the videos are no table: they come along with the videos.
+    """
+    from ltx_wizard.dataset.formats.folders import BESIDE
+    from ltx_wizard.dataset.formats.reading import read_dataset
+
+    try:
+        found = read_dataset(folder)
+    except WizardError:
+        return ""
+    return found.summary if found.captions and not found.title.startswith(BESIDE) else ""
 
 
 def start_import(project: Project, path: Path, trigger: str = "", regularisation: bool = False) -> JobFolder:

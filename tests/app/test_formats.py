@@ -64,6 +64,17 @@ def test_the_projects_own_trigger_word_is_no_news(project: Project, dataset: Pat
     assert formats.look_at(project, dataset).trigger == ""
 
 
+def test_a_table_in_a_folder_of_videos_is_noticed(dataset: Path, tmp_path: Path) -> None:
+    assert formats.table_in(dataset) == "LTX-2 ltx-trainer, dataset.json: 4 videos, 3 captions"
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "a.mp4").touch()
+    assert formats.table_in(beside) == ""
+    (beside / "a.txt").write_text("A cat.")
+    assert formats.table_in(beside) == ""
+    assert formats.table_in(tmp_path / "gone") == ""
+
+
 def test_an_import_is_a_job(project: Project, dataset: Path, started: list[JobSettings]) -> None:
     formats.start_import(project, dataset, "kozufel", regularisation=True)
     assert started == [ImportDatasetJob(path=str(dataset), trigger="kozufel", regularisation=True)]

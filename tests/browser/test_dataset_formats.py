@@ -42,6 +42,10 @@ def test_a_dataset_comes_in_and_goes_out(app: Any, window: Any, peer_dataset: Pa
         app.home / "projects" / "cats", ProjectSettings(name="Cats", trigger_word="pigirim")
     )
     page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=videos")
+    page.locator("#videos-folder input, #videos-folder textarea").fill(str(peer_dataset))
+    page.locator("#videos-add-folder").click()
+    expect(page.locator("#videos-notice [role=alert]")).to_contain_text("but a dataset with captions")
+
     page.locator("#videos-dataset > button").click()
     field = page.locator("#videos-dataset-path input, #videos-dataset-path textarea")
 
@@ -55,6 +59,7 @@ def test_a_dataset_comes_in_and_goes_out(app: Any, window: Any, peer_dataset: Pa
     expect(found).to_contain_text("finetrainers pair, videos.txt and prompts.txt: 4 videos, 4 captions.")
     expect(found).to_contain_text("Every caption begins with kozufel")
     expect(found).to_contain_text("1 file cannot be used")
+    expect(page.locator("#videos-notice [role=alert]")).to_have_count(0)
     window.shot("2-videos-dataset")
 
     found.locator("button", has_text="Import 4 clips").click()

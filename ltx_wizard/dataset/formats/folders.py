@@ -17,6 +17,8 @@ from ltx_wizard.dataset.formats.text import numbered_lines, read_dataset_text
 
 SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
 
+BESIDE = "videos with captions beside them"
+
 DEEP = 3
 """How many folders down captions are looked for: a wrong path must not lead through a whole disk."""
 
@@ -46,7 +48,7 @@ def read_repeated_folders(folder: Path, inner: Sequence[Path]) -> FoundDataset:
 
 def read_sidecars(
     folder: Path,
-    title: str = "videos with captions beside them",
+    title: str = BESIDE,
     suffixes: Sequence[str] = SIDECAR_SUFFIXES,
     first_line: bool = False,
     depth: int = 0,

@@ -150,12 +150,12 @@ def _lists(media: str, captions: str) -> Write:
 
 
 def _sidecars(suffix: str = ".txt") -> Write:
-    """Beside each file its caption, on one line: some trainers take every line for a caption of its own."""
+    """Beside each file its caption, without a line end: some trainers take every line for a caption."""
 
     def write(target: Target, examples: Sequence[Example]) -> None:
         for item in examples:
             beside = (target.folder / item.file).with_suffix(suffix)
-            write_text_atomically(beside, f"{item.caption}\n")
+            write_text_atomically(beside, item.caption)
 
     return write
 
@@ -259,13 +259,20 @@ def _add_to_tar(tar: tarfile.TarFile, folder: Path, examples: Sequence[Example])
             return examples[index:]
         file = folder / item.file
         key, suffix = file.stem.replace(".", "-"), file.suffix
-        tar.add(file, f"{key}{suffix}")
-        text = f"{item.caption}\n".encode()
+        tar.add(file, f"{key}{suffix}", filter=_anonymous)
+        text = item.caption.encode()
         header = tarfile.TarInfo(f"{key}.txt")
         header.size = len(text)
         tar.addfile(header, io.BytesIO(text))
         file.unlink()
     return ()
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A dataset that is given away does not tell who made it."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def _write_onetrainer(target: Target, examples: Sequence[Example]) -> None:

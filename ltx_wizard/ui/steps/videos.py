@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from ltx_wizard.app import datasets, jobs
+from ltx_wizard.app import datasets, formats, jobs
 from ltx_wizard.core.clip import MediaKind, Rejected, Source
 from ltx_wizard.core.documents import is_file
-from ltx_wizard.core.errors import BadInput
+from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.places import typed_path
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.units import bytes_text, plural, timecode_text
@@ -27,9 +28,14 @@ from ltx_wizard.ui.components import (
     step_header,
 )
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, panel
-from ltx_wizard.ui.steps.videos_dataset import DatasetImport
+from ltx_wizard.ui.steps.videos_dataset import DATASET_TITLE, DatasetImport
+
+if TYPE_CHECKING:
+    from ltx_wizard.app.datasets import ImportReport
 
 _FILE_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".jpg", ".jpeg", ".png", ".webp"]
+
+_DATASET_WORDS = f"'{DATASET_TITLE}'"
 
 _REMOVE = "Remove this file with its clips and captions? Your original stays where it is."
 
@@ -109,18 +115,41 @@ def _import_folder(path: str, folder: str, ordinary: bool) -> Outcome:
     report = (
         datasets.import_paths(project, [chosen], regularisation=ordinary)
         if is_file(chosen)
-        else datasets.import_folder(project, chosen, regularisation=ordinary)
+        else _import_videos(project, chosen, ordinary)
     )
-    return Outcome(_import_message(len(report.added), len(report.rejected), len(report.skipped_duplicates)))
+    table = "" if is_file(chosen) else formats.table_in(chosen)
+    counts = (len(report.added), len(report.rejected), len(report.skipped_duplicates))
+    return Outcome(_import_message(*counts, more=_table_hint(table) if table else None))
 
 
-def _import_message(added: int, rejected: int, skipped: int) -> Markup:
+def _import_videos(project: Project, folder: Path, ordinary: bool) -> ImportReport:
+    """Raises NotFound, which names the dataset where the folder holds one instead of videos."""
+    try:
+        return datasets.import_folder(project, folder, regularisation=ordinary)
+    except NotFound as error:
+        table = formats.table_in(folder)
+        if not table:
+            raise
+        raise NotFound(
+            problem=f"There are no videos directly in {folder}, but a dataset with captions ({table}).",
+            remedy=f"Give this folder to {_DATASET_WORDS}.",
+        ) from error
+
+
+def _table_hint(table: str) -> Markup:
+    return h(
+        "p",
+        f"This folder also holds captions ({table}). To use them, give it to {_DATASET_WORDS}.",
+    )
+
+
+def _import_message(added: int, rejected: int, skipped: int, more: Markup | None = None) -> Markup:
     parts = [f"{plural(added, 'file')} added"]
     if skipped:
         parts.append(f"{plural(skipped, 'file')} already here")
     if rejected:
         parts.append(f"{plural(rejected, 'file')} could not be used: see the reasons below")
-    return notice(". ".join(parts) + ".", "warn" if rejected or not added else "good")
+    return notice(". ".join(parts) + ".", "warn" if rejected or not added else "good", more)
 
 
 def _remove(path: str, data: Data) -> None:

@@ -16,6 +16,9 @@ from ltx_wizard.ui.boundary import opened
 from ltx_wizard.ui.components import Markup, button, error_card, h, icon, notice, working_card
 from ltx_wizard.ui.page import Data, Page, Updates, panel
 
+DATASET_TITLE = "Import a dataset with captions"
+"""What the fold is called, here and where other messages point to it."""
+
 _KIND = "import_dataset"
 _SHOWN = 50
 """So many files that are left out are shown; the rest are listed after the import."""
@@ -25,9 +28,7 @@ class DatasetImport:
     """The fold with a path, what lies there, and the state of a running or finished import."""
 
     def __init__(self, page: Page, ordinary: gr.Checkbox) -> None:
-        with gr.Accordion(
-            "Import a dataset with captions", open=False, elem_classes="wz-advanced", elem_id="videos-dataset"
-        ):
+        with gr.Accordion(DATASET_TITLE, open=False, elem_classes="wz-advanced", elem_id="videos-dataset"):
             gr.HTML(
                 "<p class='wz-muted'>As trainers keep them: dataset.json, metadata.csv, videos.txt with"
                 " prompts.txt, text files beside the videos, and more. Each file becomes a clip, uncut.</p>",
