@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from ltx_wizard.core import places
-from ltx_wizard.core.units import GIB
+from ltx_wizard.core.units import GIB, bytes_text
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ def doctor() -> list[Finding]:
             if places.EMBEDDED_MODEL.is_dir()
             else "Get LTX Wizard again: its assets folder is incomplete.",
         ),
+        Finding("Quantised models kept", True, _kept_text(places.quantized_models())),
     ]
     return findings + [
         _package(name) for name in ("torch", "diffusers", "transformers", "peft", "gradio", "av")
@@ -150,6 +151,11 @@ def doctor_json() -> dict[str, object]:
         "good": all(item.good or item.name == "Graphics card" for item in findings),
         "findings": [asdict(f) for f in findings],
     }
+
+
+def _kept_text(folder: Path) -> str:
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return f"{bytes_text(sum(sizes))} in {folder}: for faster starts, may be deleted" if sizes else "none"
 
 
 def _package(name: str) -> Finding:

@@ -7,7 +7,7 @@ import pytest
 
 from ltx_wizard.app import datasets, jobs, recipes, settings
 from ltx_wizard.core.clip import CaptionState
-from ltx_wizard.core.errors import Busy, NotFound, NotReady
+from ltx_wizard.core.errors import BadSetting, Busy, NotFound, NotReady
 from ltx_wizard.core.events import CheckpointSaved, EventWriter, Finished, Started, Stopped
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.report import SilentReport
@@ -103,6 +103,14 @@ def test_training_is_refused_with_what_the_check_says_must_be_fixed(cut: Project
     with pytest.raises(NotReady) as caught:
         jobs.refuse_unready(cut)
     assert "without a file" in caught.value.problem
+
+
+def test_training_is_refused_with_settings_that_do_not_go_together(cut: Project) -> None:
+    recipes.change_setting(cut, "memory.gradient_checkpointing", False)
+    recipe = recipes.change_setting(cut, "memory.offload", "blocks")
+    with pytest.raises(BadSetting, match="only together with gradient checkpointing"):
+        jobs.training_job(cut, recipe)
+    jobs.training_job(cut, recipes.change_setting(cut, "memory.gradient_checkpointing", True))
 
 
 def test_a_training_freezes_recipe_model_and_dataset(cut: Project) -> None:

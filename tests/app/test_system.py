@@ -89,6 +89,21 @@ def test_a_computer_without_a_card_is_still_good(driver: Callable[..., None]) ->
     assert system.doctor_json()["good"] is (bad == ["Graphics card"])
 
 
+def test_the_doctor_says_what_quantised_models_take(
+    driver: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LTX_WIZARD_HOME", str(tmp_path))
+    assert _kept() == "none"
+    file = tmp_path / "cache" / "quantized" / "0123" / "0000.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(3 * 1024**2))
+    assert _kept() == f"3.0 MB in {tmp_path / 'cache' / 'quantized'}: for faster starts, may be deleted"
+
+
+def _kept() -> str:
+    return next(item.text for item in system.doctor() if item.name == "Quantised models kept")
+
+
 def test_versions_name_python_and_what_training_depends_on() -> None:
     found = system.versions()
     assert {"python", "torch", "diffusers", "peft", "safetensors"} <= set(found)

@@ -10,9 +10,11 @@ from ltx_wizard.core.documents import Settings
 from ltx_wizard.core.errors import BadDocument, BadSetting, NotFound
 from ltx_wizard.core.recipe import (
     RECIPE_GROUPS,
+    MemorySettings,
     Preset,
     Recipe,
     bucket_text,
+    check_offload,
     find_preset,
     parse_bucket,
     read_preset,
@@ -101,6 +103,7 @@ def test_every_preset_that_ships_can_be_read(path: Path) -> None:
     assert preset.title
     assert preset.for_whom
     assert preset.vram_source
+    check_offload(preset.recipe.memory)
     assert set(preset.models) <= {spec.id for spec in CATALOG}
 
 
@@ -218,3 +221,27 @@ def test_a_newer_preset_is_refused(tmp_path: Path) -> None:
 def test_a_sample_of_one_step_is_refused_because_the_sampler_cannot_make_it() -> None:
     with pytest.raises(BadSetting, match="sampling_steps"):
         with_settings(Recipe(), {"validation.sampling_steps": 1})
+
+
+@pytest.mark.parametrize("quantization", ["none", "fp8-quanto", "int8-quanto"])
+def test_blocks_may_wait_in_main_memory_in_these_formats(quantization: str) -> None:
+    waiting = {"memory.offload": "blocks", "memory.quantization": quantization}
+    check_offload(with_settings(Recipe(), waiting).memory)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"quantization": "int4-quanto"}, "not with int4-quanto"),
+        ({"quantization": "int8-bnb"}, "not with int8-bnb"),
+        ({"quantization": "nf4-bnb"}, "not with nf4-bnb"),
+        ({"gradient_checkpointing": False}, "only together with gradient checkpointing"),
+    ],
+)
+def test_what_does_not_go_together_with_offloading_is_refused(
+    changes: dict[str, object], problem: str
+) -> None:
+    memory = MemorySettings.model_validate(changes)
+    check_offload(memory)  # by themselves they are fine
+    with pytest.raises(BadSetting, match=problem):
+        check_offload(memory.model_copy(update={"offload": "blocks"}))

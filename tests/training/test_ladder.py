@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ltx_wizard.core.events import SettingChanged
-from ltx_wizard.core.recipe import MemorySettings, Recipe, with_settings
+from ltx_wizard.core.recipe import MemorySettings, Recipe, check_offload, with_settings
 from ltx_wizard.training.ladder import OFFLOADABLE, Stage, does_not_fit, next_rung, stepped_down
 
 ROOMY = MemorySettings(gradient_checkpointing=False, vae_tiling=False)
@@ -70,6 +70,17 @@ def test_offloaded_blocks_are_stored_as_offloading_can(quantization: str, stage:
     assert memory.offload == "blocks"
     assert memory.quantization in OFFLOADABLE
     assert memory.quantization == "fp8-quanto"
+
+
+@pytest.mark.parametrize("stage", ["load", "samples"])
+def test_offloading_brings_gradient_checkpointing_along(stage: Stage) -> None:
+    """These stages do not ask for it themselves, and offloaded blocks cannot be trained without."""
+    memory = MemorySettings(gradient_checkpointing=False)
+    while rung := next_rung(memory, stage):
+        memory = rung.settings
+    assert memory.offload == "blocks"
+    assert memory.gradient_checkpointing
+    check_offload(memory)
 
 
 def test_offloaded_blocks_can_still_be_made_smaller() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ltx_wizard.core.recipe import Recipe, with_settings
+from ltx_wizard.core.recipe import Recipe, check_offload, with_settings
 from ltx_wizard.models.catalog import EMBEDDED, find_model
 from ltx_wizard.training.remedy import card_needed, remedy
 
@@ -76,12 +76,12 @@ def test_where_no_single_setting_helps_several_are_taken_and_none_in_vain() -> N
 
 
 def test_offloading_is_only_taken_with_a_format_that_can_wait() -> None:
-    from ltx_wizard.training.ladder import OFFLOADABLE
-
-    found = remedy(recipe(memory__quantization="nf4-bnb"), LARGE, CLIPS, 8.0)
-    assert found is not None
-    assert found.changes["memory.offload"] == "blocks"
-    assert found.changes["memory.quantization"] in OFFLOADABLE
+    for checkpointing in (True, False):
+        tight = recipe(memory__quantization="nf4-bnb", memory__gradient_checkpointing=checkpointing)
+        found = remedy(tight, LARGE, CLIPS, 8.0)
+        assert found is not None
+        assert found.changes["memory.offload"] == "blocks"
+        check_offload(with_settings(tight, found.changes).memory)
 
 
 def test_a_smaller_size_keeps_its_shape_on_the_models_grid() -> None:
