@@ -1,171 +1,281 @@
-/* The list of clips, a player, and the caption, saved while it is typed. Keys: j and k move, e edits, Escape leaves. */
+/* The workbench of the step Captions: what is shown, what is typed and saved, and the keys.
+   Everything of value is on disk within a moment; what could not be sent waits in the browser until it can. */
 (() => {
   "use strict";
   const { el, fetchJson, saving, state: page } = window.wizard;
-  const SAVE_AFTER_MS = 350;
-  const FILTERS = [["all", "All"], ["missing", "No caption"], ["draft", "Drafts"], ["written", "Written"], ["notes", "With notes"]];
+  const SAVE_AFTER_MS = 350, AGAIN_MS = 2000, MEASURE_AFTER_MS = 450, LEAST_PX = 380, UNSAVED = "wizard-unsaved-captions", VIEW = "wizard-captions-view";
 
   window.wizard.define("captions", (root, act) => {
-    let data = null, chosen = "", filter = "all", search = "", dirty = new Map(), timers = new Map();
-    let list, view, box;
+    let data = null, stamp = "", chosen = "", mode = localStorage.getItem(VIEW) === "grid" ? "grid" : "list", loading = false, detail = null, anchor = "";
+    const byId = new Map(), dirty = new Map(), timers = new Map(), selected = new Set();
+    let measureTimer = 0, asked = 0;
+    const post = (address, sent, more = {}) => fetchJson(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent), ...more });
 
-    window.addEventListener("pagehide", () => { for (const id of dirty.keys()) save(id, true); });
+    const list = window.wizard.clipList({ choose: (id) => choose(id), open: (id) => edit(id), select });
+    const view = window.wizard.clipDetail({
+      typed, accept, again: () => recaption([chosen], true), restore: (text) => bulk({ do: "restore", clip: chosen, text }),
+      named: (text) => text.replace(/[\w-]+/g, (word) => (byId.has(word) ? `${byId.get(word).name} (${byId.get(word).at})` : word)),
+      fix: (rule) => bulk({ do: "fix", rule, clips: [chosen] }, true),
+    });
+    const tools = window.wizard.clipTools({
+      filtered: () => { keepChosen(); draw(); list.reveal(chosen); }, view: setMode, bulk, undo: () => step("undo"), redo: () => step("redo"),
+      targets, project: () => data.project, resized: fit, recaption: (overwrite, captioner) => recaption(targets().ids, overwrite, captioner),
+    });
+    const work = el("div.wz-caption-work", {}, list.root, view.root);
+    const bench = el("div.wz-bench", {}, tools.root, work);
+
     document.addEventListener("keydown", onKey);
+    window.addEventListener("resize", fit);
+    window.addEventListener("pagehide", () => { for (const id of dirty.keys()) save(id, true); });
+    document.addEventListener("click", (event) => { if (event.target.closest("[data-open-captioner]")) { tools.open("captioner"); } });
+    new MutationObserver(() => {
+      const here = document.documentElement.dataset.step === "captions";
+      list.setPlaying(here);
+      if (!here) view.stop(); else if (data) { fit(); draw(); }
+    }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-step"] });
+    new ResizeObserver(fit).observe(document.body);
 
     return (next) => {
-      data = next;
-      if (!data || !data.clips.length) { root.replaceChildren(); list = null; return; }
-      for (const clip of data.clips) if (dirty.has(clip.id)) clip.caption = dirty.get(clip.id);
-      if (!data.clips.some((clip) => clip.id === chosen)) chosen = data.clips[0].id;
-      if (!list || !root.contains(list)) build();
-      drawList();
-      drawEditor();
+      if (!next || !next.count) { forget(); root.replaceChildren(); return; }
+      if (!data || data.project !== next.project) { forget(); root.replaceChildren(el("div.wz-bench-wait")); }
+      if (next.stamp !== stamp) load(next);
     };
 
-    function build() {
-      list = el("div.wz-clips", { role: "listbox", "aria-label": "Clips" });
-      view = el("div.wz-clip-view");
-      box = makeBox();
-      const tools = el("div.wz-clip-tools", {},
-        el("div.wz-filter", {}, FILTERS.map(([name, title]) =>
-          el("button", { type: "button", "data-filter": name, onclick: () => { filter = name; drawList(); } }, title))),
-        el("input.wz-search", { type: "search", placeholder: "Search captions", "aria-label": "Search captions", oninput: (event) => { search = event.target.value.toLowerCase(); drawList(); } }),
-        el("span.wz-grow"),
-        el("span.wz-keys", {}, el("kbd", {}, "j"), el("kbd", {}, "k"), " move ", el("kbd", {}, "e"), " edit"));
-      root.replaceChildren(tools, el("div.wz-caption-work", {}, list, view, box.root));
+    function forget() { data = null; stamp = ""; detail = null; byId.clear(); selected.clear(); view.show(null); }
+
+    async function load(next) {
+      if (loading) { loading = next; return; }
+      loading = true;
+      try {
+        const answer = await fetchJson(`/wizard/live/captions?${new URLSearchParams({ project: next.project })}`);
+        stamp = next.stamp;
+        take(answer);
+      } catch (error) {
+        root.replaceChildren(el("p.wz-wrong", {}, error.data ? `${error.data.problem} ${error.data.remedy}` : "LTX Wizard does not answer."));
+      }
+      const again = loading;
+      loading = false;
+      if (again !== true) load(again);
+    }
+
+    function take(answer) {
+      data = answer;
+      byId.clear();
+      for (const clip of data.clips) { byId.set(clip.id, clip); if (dirty.has(clip.id)) clip.caption = dirty.get(clip.id); }
+      for (const id of [...selected]) if (!byId.has(id)) selected.delete(id);
+      sendWaiting();
+      if (!root.contains(bench)) { root.replaceChildren(bench); fit(); }
+      const before = chosen;
+      keepChosen();
+      draw();
+      if (chosen !== before || !detail) { list.reveal(chosen); ask(); } else ask();
+    }
+
+    /* What the last page could not send, because the app was not there any more. */
+    function sendWaiting() {
+      const waiting = JSON.parse(localStorage.getItem(UNSAVED) || "{}")[data.project] || {};
+      for (const [id, text] of Object.entries(waiting)) {
+        const clip = byId.get(id);
+        if (clip && !dirty.has(id) && clip.caption !== text) { clip.caption = text; dirty.set(id, text); save(id); }
+        else if (!dirty.has(id)) remember(id, null);
+      }
+    }
+
+    function remember(id, text) {
+      const all = JSON.parse(localStorage.getItem(UNSAVED) || "{}"), mine = all[data.project] || {};
+      if (text === null) delete mine[id]; else mine[id] = text;
+      if (Object.keys(mine).length) all[data.project] = mine; else delete all[data.project];
+      Object.keys(all).length ? localStorage.setItem(UNSAVED, JSON.stringify(all)) : localStorage.removeItem(UNSAVED);
     }
 
     function visible() {
+      const { state, rule, text, length, part } = tools.filter;
+      const [least, most] = length ? length.split("-").map(Number) : [0, Infinity];
       return data.clips.filter((clip) =>
-        (filter === "all" || clip.state === filter || (filter === "notes" && clip.lint.length)) &&
-        (!search || (clip.caption + " " + clip.name).toLowerCase().includes(search)));
+        (state === "all" || clip.state === state) &&
+        (!rule || (rule === "any" ? clip.rules.length : rule === "none" ? !clip.rules.length : clip.rules.includes(rule))) &&
+        (!length || (clip.words >= least && clip.words <= most)) &&
+        (part < 0 || (clip.parts[part] !== "1" && clip.words)) &&
+        (!text || (clip.caption + " " + clip.name).toLowerCase().includes(text)));
     }
 
-    function drawList() {
-      root.querySelectorAll("[data-filter]").forEach((item) => {
-        const name = item.dataset.filter;
-        const count = name === "all" ? data.clips.length : data.clips.filter((clip) => clip.state === name || (name === "notes" && clip.lint.length)).length;
-        const title = FILTERS.find(([key]) => key === name)[1];
-        item.textContent = `${title} ${count}`;
-        item.classList.toggle("is-on", name === filter);
-      });
-      const shown = visible(), known = new Map([...list.children].map((item) => [item.dataset.clip, item]));
-      const items = shown.map((clip) => fill(known.get(clip.id) || makeItem(clip), clip));
-      if (items.length !== list.children.length || items.some((item, index) => list.children[index] !== item)) list.replaceChildren(...items);
-      if (!items.length) list.append(el("p.wz-muted.wz-none", {}, "No clip matches."));
+    /* What a change to many goes to: the selected clips, else all that the filters show. */
+    function targets() {
+      const ids = selected.size ? [...selected] : data ? visible().map((clip) => clip.id) : [];
+      const all = Boolean(data) && ids.length === data.clips.length;
+      const text = selected.size ? `${ids.length} selected` : all ? `all ${ids.length}` : `${ids.length} shown`;
+      return { ids, text, clips: all ? "all" : ids };
     }
 
-    function makeItem(clip) {
-      return el("button.wz-clip", { type: "button", role: "option", "data-clip": clip.id, onclick: () => choose(clip.id) },
-        el("img", { src: clip.picture, alt: "", loading: "lazy" }),
-        el("span.wz-clip-text", {}, el("span.wz-clip-name"), el("span.wz-clip-caption")),
-        el("span.wz-clip-state"));
+    function keepChosen() {
+      const shown = visible();
+      if (!byId.has(chosen)) chosen = (shown[0] || data.clips[0])?.id || "";
     }
 
-    function fill(item, clip) {
-      item.className = `wz-clip is-${clip.state}${clip.id === chosen ? " is-chosen" : ""}`;
-      item.setAttribute("aria-selected", String(clip.id === chosen));
-      set(item.querySelector(".wz-clip-name"), `${clip.name} · ${clip.at}`);
-      set(item.querySelector(".wz-clip-caption"), clip.caption || "no caption yet");
-      const mark = item.querySelector(".wz-clip-state");
-      set(mark, clip.state === "draft" ? "draft" : clip.state === "missing" ? "empty" : clip.lint.length ? "note" : "✓");
-      return item;
+    function draw() {
+      if (!data) return;
+      list.show({ items: visible(), chosen, selected, mode });
+      tools.show(data, mode);
+      work.classList.toggle("is-grid", mode === "grid");
+      drawDetail();
     }
 
-    function set(element, text) { if (element.textContent !== text) element.textContent = text; }
-    function current() { return data?.clips.find((clip) => clip.id === chosen); }
+    function drawDetail() {
+      if (document.documentElement.dataset.step !== "captions") return;
+      view.root.hidden = mode === "grid";
+      if (mode === "grid") view.stop(); else view.show(byId.get(chosen), detail, dirty.has(chosen));
+    }
 
     function choose(id) {
-      chosen = id;
-      drawList();
-      drawEditor();
-      list.querySelector(".is-chosen")?.scrollIntoView({ block: "nearest" });
+      if (chosen !== id) { chosen = id; detail = null; }
+      anchor = id;
+      draw();
+      list.reveal(id);
+      ask();
     }
 
-    function makeBox() {
-      const text = el("textarea.wz-caption-text", { rows: 9, spellcheck: true, "aria-label": "Caption", placeholder: "A tabby cat runs to the right through tall grass. The camera follows at the cat's height. Low evening sun ..." });
-      text.addEventListener("input", () => typed(text.value));
-      const count = el("span.wz-muted.num"), saved = el("span.wz-saved-mark"), trained = el("p.wz-trained"), notes = el("ul.wz-lint"), mark = el("span.wz-badge");
-      const draft = el("button.wz-btn.small", { type: "button", onclick: () => act({ do: "draft_one", clip: chosen }) }, "Draft again from motion");
-      const remove = el("button.wz-btn.small.quiet", { type: "button", "data-do": "remove", "data-confirm": "Take this clip out?" }, "Remove clip");
-      const panel = el("div.wz-caption-box", {},
-        el("div.wz-line", {}, el("strong", {}, "Caption"), mark, el("span.wz-grow"), saved), text,
-        el("div.wz-line", {}, count, el("span.wz-grow"), draft, remove), notes,
-        el("div.wz-trained-box", {}, el("span.wz-muted", {}, "As it is trained"), trained));
-      return { root: panel, text, count, saved, trained, notes, mark, remove, draft };
+    /* The findings with their buttons, the past, and the measured motion: of the chosen clip only. */
+    async function ask(measure = false) {
+      clearTimeout(measureTimer);
+      const id = chosen, mine = ++asked;
+      if (!id || mode === "grid") return;
+      try {
+        const answer = await fetchJson(`/wizard/live/captions/clip?${new URLSearchParams({ project: data.project, clip: id, measure: measure ? 1 : 0 })}`);
+        if (mine !== asked || !data) return;
+        const { findings, lint, trained, past, motion, ...row } = answer;
+        if (!dirty.has(id)) Object.assign(byId.get(id) || {}, row);
+        detail = { id, findings, trained, past, motion };
+        measure ? draw() : drawDetail();
+        if (!motion && !measure && !byId.get(id)?.is_image) measureTimer = setTimeout(() => { if (chosen === id) ask(true); }, MEASURE_AFTER_MS);
+      } catch (error) { /* the list stays usable; the next choice asks again */ }
     }
 
-    function drawEditor() {
-      const clip = current();
-      if (!clip) return;
-      if (view.dataset.clip !== clip.id || view.dataset.url !== clip.url) {
-        view.dataset.clip = clip.id;
-        view.dataset.url = clip.url;
-        view.replaceChildren(clip.is_image
-          ? el("img", { src: clip.url, alt: "" })
-          : el("video", { src: clip.url, poster: clip.picture, muted: true, loop: true, autoplay: true, playsInline: true, controls: true }),
-          el("div.wz-clip-facts", {}, el("span", {}, clip.name), el("span.num", {}, clip.is_image ? clip.size : `${clip.duration} s · ${clip.size}`),
-            clip.regularisation ? el("span.wz-badge.soft", {}, "ordinary: trained without the trigger word") : null));
-      }
-      if (box.text.dataset.clip !== clip.id || (document.activeElement !== box.text && box.text.value !== clip.caption)) {
-        box.text.dataset.clip = clip.id;
-        box.text.value = clip.caption;
-      }
-      box.remove.dataset.clip = clip.id;
-      box.draft.hidden = clip.is_image;
-      drawFacts(clip);
+    function select(id, range) {
+      const shown = visible().map((clip) => clip.id);
+      const from = shown.indexOf(anchor), to = shown.indexOf(id);
+      if (range && from >= 0) shown.slice(Math.min(from, to), Math.max(from, to) + 1).forEach((item) => selected.add(item));
+      else selected.has(id) ? selected.delete(id) : selected.add(id);
+      anchor = id;
+      draw();
     }
 
-    function drawFacts(clip) {
-      set(box.count, `${clip.words} words`);
-      set(box.trained, clip.trained || "(empty)");
-      box.mark.className = `wz-badge ${clip.state === "written" ? "good" : clip.state === "draft" ? "warn" : ""}`;
-      set(box.mark, clip.state === "written" ? (clip.source === "imported" ? "imported" : "written") : clip.state === "draft" ? `draft by ${clip.source}` : "empty");
-      box.notes.replaceChildren(...clip.lint.map((note) => el("li", {}, note)));
-      set(box.saved, dirty.has(clip.id) ? "saving ..." : "saved");
-      box.saved.classList.toggle("is-dirty", dirty.has(clip.id));
+    function setMode(next) {
+      mode = next;
+      localStorage.setItem(VIEW, mode);
+      draw();
+      list.reveal(chosen);
+      if (mode === "list") ask();
+    }
+
+    function edit(id = chosen) {
+      if (mode === "grid") setMode("list");
+      choose(id);
+      view.focus();
     }
 
     function typed(text) {
-      const clip = current();
+      const clip = byId.get(chosen);
+      if (!clip) return;
       clip.caption = text;
       dirty.set(clip.id, text);
+      remember(clip.id, text);
       saving("busy", "Saving ...");
-      drawFacts(clip);
+      drawDetail();
       clearTimeout(timers.get(clip.id));
       timers.set(clip.id, setTimeout(() => save(clip.id), SAVE_AFTER_MS));
     }
 
     async function save(id, leaving = false) {
+      clearTimeout(timers.get(id));
+      timers.delete(id);
       const text = dirty.get(id);
-      if (text === undefined) return;
+      if (text === undefined || !data) return;
       try {
-        const answer = await fetchJson("/wizard/live/caption", {
-          method: "POST", keepalive: leaving, headers: { "Content-Type": "application/json" },
-          body: JSON.stringify({ project: data.project, clip: id, text }),
-        });
-        if (dirty.get(id) === text) dirty.delete(id);
-        page.revision = answer.revision;
-        const clip = data.clips.find((item) => item.id === id);
-        if (clip) Object.assign(clip, { state: answer.state, words: answer.words, lint: answer.lint, trained: answer.trained, source: "you" });
+        const answer = await post("/wizard/live/caption", { project: data.project, clip: id, text }, { keepalive: leaving });
+        if (dirty.get(id) === text) { dirty.delete(id); remember(id, null); }
+        merge(answer);
+        if (id === chosen && detail?.id === id) Object.assign(detail, { findings: answer.findings, trained: answer.trained });
         if (!dirty.size) saving("saved", "All changes saved");
-        drawList();
-        if (id === chosen && clip) drawFacts(clip);
+        draw();
       } catch (error) {
         saving("bad", error.data ? `Not saved: ${error.data.problem} ${error.data.remedy}` : "Not saved yet: trying again");
-        if (!error.data) timers.set(id, setTimeout(() => save(id), 2000));
+        if (!error.data) timers.set(id, setTimeout(() => save(id), AGAIN_MS));
       }
+    }
+
+    function merge(answer) {
+      page.revision = answer.revision;
+      data.summary = answer.summary;
+      for (const row of answer.rows) {
+        const clip = byId.get(row.id);
+        if (!clip) continue;
+        const mine = dirty.get(row.id);
+        Object.assign(clip, row);
+        if (mine !== undefined) clip.caption = mine;
+      }
+    }
+
+    async function bulk(sent, quiet = false) {
+      await Promise.all([...dirty.keys()].map((id) => save(id)));
+      try {
+        const answer = await post("/wizard/live/captions/do", { project: data.project, clips: targets().clips, ...sent });
+        merge(answer);
+        draw();
+        if (!quiet) tools.tell(answer.told, "good", sent.do !== "undo" && sent.do !== "redo" && answer.rows.length > 0);
+        ask();
+        return answer;
+      } catch (error) {
+        tools.tell(error.data ? `${error.data.problem} ${error.data.remedy}` : "LTX Wizard does not answer.", "bad");
+        return null;
+      }
+    }
+
+    function step(what) { return bulk({ do: what, clips: [] }); }
+
+    async function accept() {
+      const id = chosen, shown = visible(), at = shown.findIndex((clip) => clip.id === id), next = shown[at + 1];
+      await bulk({ do: "accept", clips: [id] }, true);
+      if (next && chosen === id) choose(next.id);
+    }
+
+    async function recaption(ids, overwrite, captioner = window.wizard.chosenCaptioner()) {
+      await Promise.all([...dirty.keys()].map((id) => save(id)));
+      act({ do: "recaption", captioner, clips: ids.join(","), overwrite: String(overwrite) });
+    }
+
+    /* The work area fills the window, down to the fold 'Advanced', which stays in sight. */
+    function fit() {
+      if (!data || !root.contains(bench) || document.documentElement.dataset.step !== "captions") return;
+      const fold = document.querySelector(".wz-page-captions .wz-advanced");
+      const top = work.getBoundingClientRect().top + window.scrollY, closed = fold ? Math.min(fold.offsetHeight, 56) + 16 : 0;
+      const height = `${Math.max(LEAST_PX, Math.floor(window.innerHeight - top - 68 - 14 - closed))}px`;
+      if (work.style.getPropertyValue("--wz-work") !== height) work.style.setProperty("--wz-work", height);
+    }
+
+    function move(by) {
+      const shown = visible(), at = shown.findIndex((clip) => clip.id === chosen);
+      const to = shown[Math.max(0, Math.min(shown.length - 1, at < 0 ? 0 : at + by))];
+      if (to && to.id !== chosen) choose(to.id);
     }
 
     function onKey(event) {
       if (document.documentElement.dataset.step !== "captions" || !data) return;
-      const field = event.target.closest("input, textarea, select, [contenteditable]");
-      if (event.key === "Escape" && field) { field.blur(); return; }
-      if (field || event.ctrlKey || event.metaKey || event.altKey) return;
-      const shown = visible(), at = shown.findIndex((clip) => clip.id === chosen);
-      if (event.key === "j" && shown[at + 1]) choose(shown[at + 1].id);
-      else if (event.key === "k" && at > 0) choose(shown[at - 1].id);
-      else if (event.key === "e") { event.preventDefault(); box.text.focus(); }
+      const field = event.target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
+      if (event.key === "Escape") { if (field) field.blur(); else if (selected.size) { selected.clear(); draw(); } return; }
+      if (field) return;
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") { event.preventDefault(); step(event.shiftKey ? "redo" : "undo"); return; }
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === " " && event.target.closest("button, summary, a, video")) return;
+      const keys = {
+        j: () => move(1), k: () => move(-1), ArrowDown: () => move(mode === "grid" ? list.columns() : 1), ArrowUp: () => move(mode === "grid" ? -list.columns() : -1),
+        ArrowRight: mode === "grid" ? () => move(1) : null, ArrowLeft: mode === "grid" ? () => move(-1) : null, PageDown: () => move(list.page()), PageUp: () => move(-list.page()),
+        e: () => edit(), Enter: event.target.closest("button, summary, a") ? null : () => edit(), a: accept, r: () => recaption([chosen], true), " ": () => view.togglePlay(),
+        x: () => select(chosen, false), g: () => setMode(mode === "grid" ? "list" : "grid"), "/": () => tools.search.focus(), u: () => step("undo"), U: () => step("redo"),
+      };
+      const act = keys[event.key];
+      if (!act || (/^Arrow|^Page/.test(event.key) && event.target.closest("video, summary"))) return;
+      event.preventDefault();
+      act();
     }
   });
 })();

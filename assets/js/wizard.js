@@ -295,5 +295,13 @@
     return `${minutes}:${(Math.max(0, seconds) - minutes * 60).toFixed(1).padStart(4, "0")}`;
   };
 
+  /* Gradio puts this script into the page; the others follow in order, because they use what is made here. */
+  for (const name of ["scenes", "captions-list", "captions-detail", "captions-captioner", "captions-tools", "captions", "recipe", "download", "chart", "train"]) {
+    const script = document.createElement("script");
+    script.async = false;
+    script.src = `/wizard/assets/js/${name}.js`;
+    document.head.append(script);
+  }
+
   poll();
 })();

@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import cast
 
 MAX_WORDS = 200
@@ -74,7 +75,7 @@ _FAREWELL = re.compile(
     r"|do you want|note(?: that)?:|\(?word count|total words|this (?:caption|description|paragraph) )",
     re.IGNORECASE,
 )
-_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bno)"
+_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)"
 _SENTENCE_END = re.compile(rf"{_ABBREVIATIONS}[.!?…]+[\"'”’)\]]*(?=\s|$)")
 _KEPT_LABELS = {"camera": re.compile(r"\bcamera\b", re.I), "light": re.compile(r"\blight", re.I)}
 
@@ -113,12 +114,17 @@ def storable(text: str) -> str:
 
 def sentences(text: str) -> list[str]:
     """The sentences of one line of text, with their full stops; the last may be unfinished."""
+    return list(_sentences(text))
+
+
+@lru_cache(maxsize=4096)
+def _sentences(text: str) -> tuple[str, ...]:
     found: list[str] = []
     start = 0
     for end in _SENTENCE_END.finditer(text):
         found.append(text[start : end.end()].strip())
         start = end.end()
-    return [part for part in (*found, text[start:].strip()) if part]
+    return tuple(part for part in (*found, text[start:].strip()) if part)
 
 
 def ends_whole(text: str) -> bool:

@@ -210,6 +210,7 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
     words = word_count(text)
     measured = context.measured or Measured()
     plain = flatten(text)
+    named = coverage(plain)
     has_parts = words >= 6  # a stump of a caption is 'short', which says it all
     against = contradiction(text, context.measured)
     return [
@@ -219,9 +220,9 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
         _when(has_slots(text), "slots", "Replace the words in brackets by what can be seen."),
         _when(has_opener(text), "opener", "Start with the action, not with 'The video shows'.", "Start with the action"),
         _when(_ABSENT.search(plain) is not None, "absent", "Say what is there: the model takes 'there is no dog' for a dog.", _absent_fix(plain)),
-        _when(has_parts and not context.is_image and not words_of.names_motion(plain), "motion", "Say what moves, or that it keeps still."),
-        _when(has_parts and not words_of.names_camera(plain), "camera", "Say what the camera does, or from where it looks.", _add(measured.camera_sentence())),
-        _when(has_parts and not words_of.names_light(plain), "light", "Say where the light comes from, or the time of day.", _add(measured.light_sentence())),
+        _when(has_parts and not context.is_image and Part.ACTION not in named, "motion", "Say what moves, or that it keeps still."),
+        _when(has_parts and Part.CAMERA not in named, "camera", "Say what the camera does, or from where it looks.", _add(measured.camera_sentence())),
+        _when(has_parts and Part.LIGHT not in named, "light", "Say where the light comes from, or the time of day.", _add(measured.light_sentence())),
         _when(bool(against), "contradiction", against, _camera_fix(text, context.measured)),
         _when(without_repeats(plain) != " ".join(sentences(plain)), "repeats", "A sentence stands in it twice.", "Keep it once"),
         _when(_is_cut(text), "cut_off", "It ends in the middle of a sentence.", _cut_fix(text)),
@@ -399,6 +400,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[str, str
 )  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
 def _contradicting(caption: str, measured: Measured | None) -> tuple[str, str] | None:
     """(the sentence, what is wrong with it)."""
     if measured is None or not measured.camera or not measured.camera_sure:

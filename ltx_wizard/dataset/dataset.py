@@ -20,6 +20,7 @@ from ltx_wizard.core.clip import CaptionState, Clip, Rejected, Source, SourceSce
 from ltx_wizard.core.documents import read_lines, write_lines
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, explain_os_error
 from ltx_wizard.core.project import Project
+from ltx_wizard.dataset import caption_history
 
 LOCK_TIMEOUT_S = 30.0
 
@@ -113,8 +114,18 @@ def update_clip(project: Project, clip_id: str, **changes: object) -> Clip:
     return update_clips(project, {clip_id: changes})[clip_id]
 
 
-def update_clips(project: Project, changes: dict[str, dict[str, object]]) -> dict[str, Clip]:
-    """Change fields of several clips in one write; gives them by id. Raises NotFound or BadSetting."""
+def update_clips(
+    project: Project,
+    changes: dict[str, dict[str, object]],
+    step: str = "",
+    undoes: str = "",
+    redoes: str = "",
+) -> dict[str, Clip]:
+    """Change fields of several clips in one write; gives them by id. Raises NotFound or BadSetting.
+
+    Captions that change are remembered in the project's history. step: how Undo names this; undoes, redoes:
+    the step of that history that this takes back or does again.
+    """
     with project_lock(project):
         clips = read_clips(project)
         changed = {clip.id: _changed(clip, changes[clip.id]) for clip in clips if clip.id in changes}
@@ -125,6 +136,7 @@ def update_clips(project: Project, changes: dict[str, dict[str, object]]) -> dic
                 remedy="It may have been removed; reload the page.",
             )
         if any(changed.get(clip.id, clip) != clip for clip in clips):
+            caption_history.record(project, clips, changed, step, undoes, redoes)
             write_lines(project.clips_file, [changed.get(clip.id, clip) for clip in clips])
     return changed
 
@@ -155,9 +167,14 @@ def caption_changes(text: str, state: CaptionState, source: str) -> dict[str, ob
 
 
 def replace_in_captions(
-    project: Project, find: str, replace: str, regex: bool = False, preview: bool = False
+    project: Project,
+    find: str,
+    replace: str,
+    regex: bool = False,
+    preview: bool = False,
+    clip_ids: Iterable[str] | None = None,
 ) -> list[Replacement]:
-    """Search and replace in all captions. preview: only say what would change.
+    """Search and replace in captions: all, or those of clip_ids. preview: only say what would change.
 
     Raises BadSetting for a bad pattern.
     """
@@ -165,7 +182,10 @@ def replace_in_captions(
         raise BadSetting(problem="There is nothing to search for.", remedy="Type the words to replace.")
     change = _replacer(find, replace, regex)
     found: list[Replacement] = []
+    chosen = None if clip_ids is None else set(clip_ids)
     for clip in read_clips(project):
+        if chosen is not None and clip.id not in chosen:
+            continue
         after = change(clip.caption)
         if after != clip.caption:
             found.append((clip.id, clip.caption, after))
@@ -177,6 +197,7 @@ def replace_in_captions(
                 clip_id: caption_changes(after, states[clip_id].caption_state, states[clip_id].caption_source)
                 for clip_id, _, after in found
             },
+            step=f"replaced '{find}' by '{replace}'",
         )
     return found
 

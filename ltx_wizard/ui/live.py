@@ -11,13 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ltx_wizard.app import datasets, jobs, system
-from ltx_wizard.core.caption import word_count
+from ltx_wizard.app import jobs, system
 from ltx_wizard.core.errors import BadInput, WizardError
-from ltx_wizard.core.lint import lint
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobStatus
 from ltx_wizard.core.units import duration_text
+from ltx_wizard.ui import workbench_live
 from ltx_wizard.ui.boundary import opened
 from ltx_wizard.ui.download_panel import act, download_json
 from ltx_wizard.ui.steps.train_data import run_json
@@ -31,6 +30,12 @@ def live_routes() -> list[Route]:
         Route("/wizard/live/status", _answer(_status)),
         Route("/wizard/live/run", _answer(_run)),
         Route("/wizard/live/caption", _posted(_store_caption), methods=["POST"]),
+        Route("/wizard/live/captions", _answer(workbench_live.list_json)),
+        Route("/wizard/live/captions/clip", _answer(workbench_live.clip_json)),
+        Route("/wizard/live/captions/do", _posted(_change_captions), methods=["POST"]),
+        Route("/wizard/live/captions/preview", _posted(workbench_live.preview), methods=["POST"]),
+        Route("/wizard/live/captioners", _answer(workbench_live.captioners_json)),
+        Route("/wizard/live/captioners/do", _posted(workbench_live.captioners_act), methods=["POST"]),
         Route("/wizard/live/download", _answer(_download)),
         Route("/wizard/live/download/do", _posted(act), methods=["POST"]),
     ]
@@ -128,16 +133,13 @@ def _step_number(text: str) -> int:
 
 
 def _store_caption(sent: dict[str, object]) -> dict[str, object]:
-    project = opened(str(sent.get("project", "")))
-    clip = datasets.save_caption(project, str(sent.get("clip", "")), str(sent.get("text", "")))
-    return {
-        "saved": clip.caption,
-        "state": clip.caption_state.value,
-        "words": word_count(clip.caption),
-        "lint": [item.message for item in lint(clip.caption)],
-        "trained": datasets.captioned_text(project, clip),
-        "revision": revision(project),
-    }
+    answer = workbench_live.save(sent)
+    return {**answer, "revision": revision(opened(str(sent.get("project", ""))))}
+
+
+def _change_captions(sent: dict[str, object]) -> dict[str, object]:
+    answer = workbench_live.act(sent)
+    return {**answer, "revision": revision(opened(str(sent.get("project", ""))))}
 
 
 def _answer(function: Callable[[Request], dict[str, object]]) -> Callable[[Request], object]:

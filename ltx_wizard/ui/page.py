@@ -28,6 +28,12 @@ Action = Callable[..., "Outcome | None"]
 Listener = Callable[..., object]
 
 
+_ADDRESS = """async () => {
+  while (!window.wizard) await new Promise((done) => setTimeout(done, 20));
+  return window.wizard.address();
+}"""
+
+
 @dataclass(frozen=True)
 class _Wire:
     listener: Listener
@@ -123,7 +129,7 @@ class Page:
                 inputs=[self.step, *light.inputs],
                 **{**shared, "outputs": [*light.outputs, *notices], "trigger_mode": "always_last"},
             )
-        blocks.load(self.show, inputs=[self.project, self.step], js="() => window.wizard.address()", **shared)
+        blocks.load(self.show, inputs=[self.project, self.step], js=_ADDRESS, **shared)
         self.bus.go(self._go, inputs=[], **shared)
 
     def show(self, path: str, step: str, outcome: Outcome | None = None) -> Updates:
@@ -204,13 +210,18 @@ class Page:
         return first if view.needs_project and project is None and not exact else view
 
 
+def when_ready(script: str) -> str:
+    """A script that waits for assets/js/wizard.js: Gradio puts it into the page without waiting for it."""
+    return f"(function go() {{ window.wizard ? {script} : setTimeout(go, 20); }})()"
+
+
 def panel(elem_id: str) -> gr.HTML:
     """HTML from the server; a click on something with data-do sends its data."""
     return gr.HTML(
         "",
         elem_id=elem_id,
         apply_default_css=False,
-        js_on_load="window.wizard.actions(element, trigger, 'act')",
+        js_on_load=when_ready("window.wizard.actions(element, trigger, 'act')"),
     )
 
 
@@ -221,7 +232,7 @@ def live_panel(name: str) -> gr.HTML:
         elem_id=f"wz-{name}",
         apply_default_css=False,
         html_template="<div class='wz-live'></div>",
-        js_on_load=f"window.wizard.mount('{name}', element, props, trigger, watch, 'act')",
+        js_on_load=when_ready(f"window.wizard.mount('{name}', element, props, trigger, watch, 'act')"),
     )
 
 

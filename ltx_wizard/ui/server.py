@@ -33,10 +33,8 @@ _HEAD = """
 <link rel="stylesheet" href="/wizard/assets/css/base.css">
 <link rel="stylesheet" href="/wizard/assets/css/parts.css">
 <link rel="stylesheet" href="/wizard/assets/css/steps.css">
-<script src="/wizard/assets/js/wizard.js"></script><script src="/wizard/assets/js/scenes.js"></script>
-<script src="/wizard/assets/js/captions.js"></script><script src="/wizard/assets/js/recipe.js"></script>
-<script src="/wizard/assets/js/download.js"></script>
-<script src="/wizard/assets/js/chart.js"></script><script src="/wizard/assets/js/train.js"></script>
+<link rel="stylesheet" href="/wizard/assets/css/captions.css">
+<script src="/wizard/assets/js/wizard.js"></script>
 """
 
 # Gradio is imported where it is used: it takes seconds, and a port in use should be said at once.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gradio as gr
 
-from ltx_wizard.ui.page import Page
+from ltx_wizard.ui.page import Page, when_ready
 from ltx_wizard.ui.steps import captions, check, export, goal, recipe, scenes, train, videos
 
 STEPS = (goal, videos, scenes, captions, check, recipe, train, export)
 """In the order of the road. A new step is a new file and its name here."""
 
-_BUS_SCRIPT = "window.wizard.connect(element, props, trigger, watch, 'go', 'act')"
+_BUS_SCRIPT = when_ready("window.wizard.connect(element, props, trigger, watch, 'go', 'act')")
 
 
 def build() -> gr.Blocks:

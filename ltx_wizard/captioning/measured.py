@@ -1,0 +1,81 @@
+"""Measured motion of the clips of a project, kept beside its other caches: measured once, then read."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pydantic import Field, ValidationError
+
+from ltx_wizard.core.clip import Clip
+from ltx_wizard.core.documents import Settings, is_file, read_text, write_text_atomically
+from ltx_wizard.core.errors import WizardError
+from ltx_wizard.core.lint import Measured
+from ltx_wizard.core.project import Project, safe_file_stem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ltx_wizard.captioning.motion import MotionFacts
+
+
+METHOD = 2
+"""Of the measurement: what an older one found is measured again."""
+
+
+class Kept(Settings):
+    """What is kept of one clip. size_bytes: of the file that was measured."""
+
+    method: int
+    size_bytes: int
+    camera: tuple[str, ...] = ()
+    camera_sure: bool = False
+    light: tuple[str, ...] = ()
+    subject_moves: bool = False
+    subject_direction: str = ""
+    cuts_s: tuple[float, ...] = Field(default=(), description="Cuts left inside the clip, in seconds.")
+
+
+def known_motion(project: Project, clip: Clip) -> Kept | None:
+    """What was measured before; None if nothing was, or the file is another one now."""
+    path = motion_file(project, clip)
+    try:
+        if not is_file(path):
+            return None
+        kept = Kept.model_validate_json(read_text(path))
+        size = project.path(clip.file).stat().st_size
+    except (WizardError, ValidationError, OSError):
+        return None
+    return kept if (kept.method, kept.size_bytes) == (METHOD, size) else None
+
+
+def measure_clip(project: Project, clip: Clip) -> Kept:
+    """Measure a clip now, about 0.2 s for each second of it, and keep what was found. Raises BadMediaFile."""
+    from ltx_wizard.captioning.motion import measure_motion
+
+    return keep_motion(project, clip, measure_motion(project.path(clip.file)))
+
+
+def keep_motion(project: Project, clip: Clip, facts: MotionFacts) -> Kept:
+    """Keep what somebody measured. A disk that is full costs only measuring again."""
+    found = asdict(facts)
+    kept = Kept(
+        method=METHOD,
+        size_bytes=project.path(clip.file).stat().st_size,
+        subject_moves=facts.subject_moves,
+        **{name: found[name] for name in ("camera", "camera_sure", "light", "subject_direction", "cuts_s")},
+    )
+    with suppress(WizardError):
+        write_text_atomically(motion_file(project, clip), kept.model_dump_json())
+    return kept
+
+
+def as_measured(kept: Kept | None) -> Measured | None:
+    """In the form that the lint compares with."""
+    return Measured(kept.camera, kept.camera_sure, kept.light) if kept else None
+
+
+def motion_file(project: Project, clip: Clip) -> Path:
+    """Where a clip's measurement is kept."""
+    return project.cache_folder / "motion" / f"{safe_file_stem(clip.id, 120)}.json"
