@@ -70,7 +70,7 @@ class Florence2Captioner:
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True
             )
             self._model = model.to(device).eval()
-        self.batch = batch_for(device, _CLIP_GIB, _MOST_CLIPS)
+        self.batch = batch_for(device, _CLIP_GIB, _MOST_CLIPS, self._vram_gib)
 
     def caption(self, clips: Sequence[ToCaption]) -> list[str]:
         stills = [_different(sample_stills(clip.path, _PICTURES, _LONG_SIDE_PX)) for clip in clips]

@@ -84,11 +84,15 @@ def in_batches(
     return [*in_batches(items[:half], ask, model), *in_batches(items[half:], ask, model)]
 
 
-def batch_for(device: torch.device, clip_gib: float, most: int) -> int:
-    """So many clips fit at once into what the card has free now; one without a card."""
+def batch_for(device: torch.device, clip_gib: float, most: int, vram_gib: float = 0.0) -> int:
+    """So many clips fit at once into what the card has free now; one without a card. vram_gib: as on a card
+    of this size.
+    """
     if device.type == "cpu":
         return 1
     free = torch.cuda.mem_get_info(device)[0] / GIB
+    if vram_gib:
+        free = min(free, vram_gib - torch.cuda.memory_allocated(device) / GIB)
     return min(max(1, int(0.8 * free / clip_gib)), most)
 
 

@@ -125,7 +125,7 @@ class VisionCaptioner:
             ).eval()
         self._layout = layout_of(self._model.config, self._tokenizer)
         self._sight = self._sight_on(device)
-        self.batch = batch_for(device, _CLIP_GIB, _MOST_CLIPS)
+        self.batch = batch_for(device, _CLIP_GIB, _MOST_CLIPS, self._vram_gib)
 
     def caption(self, clips: Sequence[ToCaption]) -> list[str]:
         """Videos and pictures are asked for apart: the model takes them by different names."""
