@@ -174,6 +174,21 @@ def test_a_stopped_run_saves_its_step_and_resumes_to_the_same_weights(dataset: P
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("quantization", "offload"), [("fp8-quanto", "blocks"), ("nf4-bnb", "none")])
+def test_a_run_on_a_quantised_model_resumes_to_the_same_weights(
+    dataset: Project, quantization: str, offload: str
+) -> None:
+    """The first start quantises, every later one reads what was saved."""
+    stored = {"memory.quantization": quantization, "memory.offload": offload}
+    whole, broken = (_run(dataset, _recipe(2, **stored)) for _ in range(2))
+    _stop_after(broken, 1)
+    assert main([str(whole.folder)]) == 0
+    broken.stop_file.unlink()
+    assert main([str(broken.folder)]) == 0
+    assert _same(read_lora(broken, 2), read_lora(whole, 2))
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL on Windows")
 def test_a_killed_run_resumes_to_bit_identical_weights(dataset: Project) -> None:
     """The worker as a process of its own, killed at a random moment of its training."""
