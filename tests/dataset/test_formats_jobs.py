@@ -16,7 +16,8 @@ from ltx_wizard.core.errors import BadInput, BadSetting, NotReady
 from ltx_wizard.core.events import Event
 from ltx_wizard.core.project import Project, ProjectSettings, TriggerPlacement
 from ltx_wizard.core.report import Cancelled, SilentReport
-from ltx_wizard.core.run import CutJob, ExportDatasetJob, FindScenesJob, ImportDatasetJob
+from ltx_wizard.core.run import ConformJob, CutJob, ExportDatasetJob, FindScenesJob, ImportDatasetJob
+from ltx_wizard.dataset.conform import run_conform
 from ltx_wizard.dataset.cutting import run_cut
 from ltx_wizard.dataset.dataset import (
     read_clips,
@@ -102,6 +103,13 @@ def test_scene_finding_and_cutting_leave_them_alone(
     after = read_clips(imported)
     assert [clip for clip in after if clip.id in {old.id for old in before}] == before
     assert len(after) == len(before) + 1
+
+
+def test_an_imported_clip_is_fitted_to_its_training_size(imported: Project) -> None:
+    run_conform(imported, ConformJob(buckets=("32x32x9", "32x32x1"), fps=24), SilentReport())
+    clips = read_clips(imported)
+    assert [clip.bucket for clip in clips] == ["32x32x9", "32x32x9", "32x32x1"]
+    assert all(imported.path(clip.training_file).is_file() for clip in clips)
 
 
 def test_nothing_is_imported_twice(imported: Project, peer_dataset: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class DatasetExport:
                 )
             with gr.Row(elem_classes="wz-inline-end"):
                 self._folder = gr.Textbox(
-                    label="Folder (a new one)", elem_id="export-dataset-folder", min_width=260
+                    label="Folder (a new one)", max_lines=1, elem_id="export-dataset-folder", min_width=260
                 )
                 self._start = gr.Button("Export", size="sm", elem_id="export-dataset-start", min_width=120)
             self._note = panel("export-dataset-note")

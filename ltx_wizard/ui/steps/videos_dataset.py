@@ -38,6 +38,7 @@ class DatasetImport:
                 path = gr.Textbox(
                     label="Its folder, or the file that lists it, on this computer",
                     placeholder="/home/me/datasets/cat",
+                    max_lines=1,
                     elem_id="videos-dataset-path",
                 )
                 look = gr.Button("Look at it", size="sm", elem_id="videos-dataset-look", min_width=120)
