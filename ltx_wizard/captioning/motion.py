@@ -54,6 +54,9 @@ _KNOWN_BORDER_INLIERS, _KNOWN_TIME_SHARE = 0.25, 0.3
 _STILL_BORDER_SHARE = 0.15
 """Share of the border that changes: below, and with too few points to tell, the camera counts as still."""
 
+_SAME_BORDER_SHARE = 0.02
+"""Below, the camera stands still whatever moves inside: a globe that turns before a black sky."""
+
 _CHANGED_LEVELS = 6
 _MIN_CELLS = 8
 """Of 24: fewer cells with points that agree are one object, not the background."""
@@ -296,7 +299,7 @@ def _step(before: Picture, after: Picture, distance: float, subject: _Subject) -
     change = _border_change(before, after)
     still = change < _STILL_BORDER_SHARE
     matrix, border_inliers = _camera_matrix(start, end, width, height)
-    if matrix is None:
+    if matrix is None or change < _SAME_BORDER_SHARE:
         matrix, border_inliers = np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1.0 if still else 0.0
     centre = np.array([width / 2, height / 2, 1.0])
     moved = matrix @ centre - centre[:2]

@@ -222,6 +222,18 @@ def test_a_large_subject_is_not_taken_for_the_camera(
     assert facts.subject_direction == "upwards"
 
 
+def test_a_dim_globe_that_turns_before_a_black_sky_is_a_subject(
+    make_video: Callable, stills: dict[str, np.ndarray]
+) -> None:
+    still = (0.12 * cv2.resize(stills["bikes"], (960, 408))).astype(np.uint8)
+    disc = cv2.circle(np.zeros((SIZE[1], SIZE[0], 1), np.uint8), (240, 135), 126, 1, -1)
+    frames = [disc * still[60 : 60 + SIZE[1], 400 - 3 * at : 400 - 3 * at + SIZE[0]] for at in range(LENGTH)]
+    facts = measure_motion(make_video(frames=np.stack(frames), fps=FPS))
+    assert facts.camera == ("static",)
+    assert facts.subject_moves
+    assert facts.subject_direction == "to the right"
+
+
 def test_a_portrait_clip_is_measured(make_video: Callable, numbered: Callable) -> None:
     assert measure_motion(make_video(frames=numbered(20, width=64, height=256))).kind is MediaKind.VIDEO
 
