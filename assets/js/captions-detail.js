@@ -23,8 +23,8 @@
     const box = el("div.wz-caption-box", {},
       el("div.wz-line", {}, el("strong", {}, "Caption"), mark, el("span.wz-grow"), saved),
       text,
-      el("div.wz-line.wz-caption-tools", {}, words, el("span.wz-word-bar", {}, bar), el("span.wz-grow"), accept, again, remove),
-      el("div.wz-folds", {}, el("details.wz-fold", {}, el("summary", {}, "As it is trained"), trained), pastFold));
+      el("div.wz-line.wz-caption-tools", {}, words, el("span.wz-word-bar", {}, bar), el("span.wz-grow"), accept, again, remove));
+    side.append(el("div.wz-folds", {}, el("details.wz-fold", {}, el("summary", {}, "As it is trained"), trained), pastFold));
     const root = el("div.wz-clip-detail", {}, side, box);
     let shown = "", url = "";
 

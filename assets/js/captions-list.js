@@ -85,7 +85,7 @@
         parts.image.src = clip.picture;
         parts.image.onerror = () => { parts.image.style.visibility = "hidden"; };
         parts.image.style.visibility = "";
-        set(parts.name, `${clip.name} · ${clip.at}`);
+        set(parts.name, `${clip.at} · ${clip.name}`);
         item.title = clip.name;
       }
       const isChosen = clip.id === chosen, isSelected = selected.has(clip.id);

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const { el, fetchJson, saving, state: page } = window.wizard;
-  const SAVE_AFTER_MS = 350, AGAIN_MS = 2000, MEASURE_AFTER_MS = 450, LEAST_PX = 380, UNSAVED = "wizard-unsaved-captions", VIEW = "wizard-captions-view";
+  const SAVE_AFTER_MS = 350, AGAIN_MS = 2000, MEASURE_AFTER_MS = 450, EARLY_MS = 1200, LEAST_PX = 380, UNSAVED = "wizard-unsaved-captions", VIEW = "wizard-captions-view";
 
   window.wizard.define("captions", (root, act) => {
     let data = null, stamp = "", chosen = "", mode = localStorage.getItem(VIEW) === "grid" ? "grid" : "list", loading = false, detail = null, anchor = "";
@@ -31,15 +31,24 @@
     new MutationObserver(() => {
       const here = document.documentElement.dataset.step === "captions";
       list.setPlaying(here);
-      if (!here) view.stop(); else if (data) { fit(); draw(); }
+      if (!here) { view.stop(); return; }
+      if (data && data.project === page.project) { fit(); draw(); list.reveal(chosen); ask(); }
+      early(); // while the app still draws the frame of this step
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-step"] });
     new ResizeObserver(fit).observe(document.body);
 
+    setTimeout(function look() { page.project ? early() : setTimeout(look, EARLY_MS); }, EARLY_MS);
+
     return (next) => {
       if (!next || !next.count) { forget(); root.replaceChildren(); return; }
-      if (!data || data.project !== next.project) { forget(); root.replaceChildren(el("div.wz-bench-wait")); }
+      if ((!data || data.project !== next.project) && !loading) { forget(); root.replaceChildren(el("div.wz-bench-wait")); }
       if (next.stamp !== stamp) load(next);
     };
+
+    /* The list before it is asked for: so the step opens at once. */
+    function early() {
+      if (page.project && !loading && (!data || data.project !== page.project)) load({ project: page.project, early: true });
+    }
 
     function forget() { data = null; stamp = ""; detail = null; byId.clear(); selected.clear(); view.show(null); }
 
@@ -48,14 +57,14 @@
       loading = true;
       try {
         const answer = await fetchJson(`/wizard/live/captions?${new URLSearchParams({ project: next.project })}`);
-        stamp = next.stamp;
-        take(answer);
+        if (!answer.clips.length) { forget(); root.replaceChildren(); }
+        else { if (data && data.project !== answer.project) forget(); stamp = answer.stamp; take(answer); }
       } catch (error) {
-        root.replaceChildren(el("p.wz-wrong", {}, error.data ? `${error.data.problem} ${error.data.remedy}` : "LTX Wizard does not answer."));
+        if (!next.early) root.replaceChildren(el("p.wz-wrong", {}, error.data ? `${error.data.problem} ${error.data.remedy}` : "LTX Wizard does not answer."));
       }
       const again = loading;
       loading = false;
-      if (again !== true) load(again);
+      if (again !== true && again.stamp !== stamp) load(again);
     }
 
     function take(answer) {
@@ -138,7 +147,7 @@
     async function ask(measure = false) {
       clearTimeout(measureTimer);
       const id = chosen, mine = ++asked;
-      if (!id || mode === "grid") return;
+      if (!id || mode === "grid" || document.documentElement.dataset.step !== "captions") return;
       try {
         const answer = await fetchJson(`/wizard/live/captions/clip?${new URLSearchParams({ project: data.project, clip: id, measure: measure ? 1 : 0 })}`);
         if (mine !== asked || !data) return;

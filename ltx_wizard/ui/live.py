@@ -30,7 +30,7 @@ def live_routes() -> list[Route]:
         Route("/wizard/live/status", _answer(_status)),
         Route("/wizard/live/run", _answer(_run)),
         Route("/wizard/live/caption", _posted(_store_caption), methods=["POST"]),
-        Route("/wizard/live/captions", _answer(workbench_live.list_json)),
+        Route("/wizard/live/captions", _answer(_captions)),
         Route("/wizard/live/captions/clip", _answer(workbench_live.clip_json)),
         Route("/wizard/live/captions/do", _posted(_change_captions), methods=["POST"]),
         Route("/wizard/live/captions/preview", _posted(workbench_live.preview), methods=["POST"]),
@@ -130,6 +130,12 @@ def _sent_object(body: bytes) -> dict[str, object]:
 def _step_number(text: str) -> int:
     """The last step that the page has; anything else asks for all."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER else 0
+
+
+def _captions(request: Request) -> dict[str, object]:
+    """The stamp is taken before the list is read: what changes in between is then seen as a change."""
+    stamp = revision(opened(request.query_params.get("project", "")))
+    return {**workbench_live.list_json(request), "stamp": stamp}
 
 
 def _store_caption(sent: dict[str, object]) -> dict[str, object]:

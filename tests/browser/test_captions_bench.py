@@ -325,6 +325,16 @@ def test_pictures_of_the_workbench(window: Any, bench: Any) -> None:
     page.locator(".wz-clip[data-clip='clip-001']").click()
     page.wait_for_timeout(1500)
     window.shot("captions-findings")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.locator(".wz-clip[data-clip='clip-002']").click()
+    page.locator(".wz-caption-text").fill(" ".join([SCENES[0]] * 5)[:1180])  # 200 words
+    window.shot("captions-long")
+    words, high, inside = page.evaluate(
+        """() => { const box = document.querySelector('.wz-caption-text');
+          return [box.value.split(' ').length, box.scrollHeight, box.clientHeight]; }"""
+    )
+    print(f"{words} words are {high} px high, the box has {inside}")
+    assert high <= inside
     page.locator("[data-drawer='captioner']").click()
     expect(page.locator(".wz-captioner")).not_to_have_count(0)
     window.shot("captions-captioner")
