@@ -35,7 +35,9 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.report import Cancelled, Report
 from ltx_wizard.core.run import (
     CaptionJob,
+    CheckClipsJob,
     ConformJob,
+    CropJob,
     CutJob,
     DownloadJob,
     ExportDatasetJob,
@@ -184,6 +186,16 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
         from ltx_wizard.dataset.conform import run_conform
 
         return lambda project, _folder, _job, report: run_conform(project, settings, report)
+    if isinstance(settings, CheckClipsJob):
+        from ltx_wizard.dataset.quality import run_check_clips
+
+        return lambda project, _folder, _job, report: run_check_clips(
+            project, settings, report, _camera_moves
+        )
+    if isinstance(settings, CropJob):
+        from ltx_wizard.dataset.repairs import run_crop
+
+        return lambda project, _folder, _job, report: run_crop(project, settings, report)
     if isinstance(settings, ImportDatasetJob):
         from ltx_wizard.dataset.formats.bring_in import run_import_dataset
 
@@ -208,6 +220,14 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
     from ltx_wizard.sampling.verify import run_export
 
     return lambda project, folder, _job, report: run_export(project, folder, settings, report)
+
+
+def _camera_moves(path: Path) -> tuple[str, ...]:
+    """What the camera does in a clip; empty where that is not sure. Raises BadMediaFile."""
+    from ltx_wizard.captioning.motion import measure_motion
+
+    facts = measure_motion(path)
+    return facts.camera if facts.camera_sure else ()
 
 
 def _steps(job: Job) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from ltx_wizard.core.clip import Clip, Rejected, Source, SourceScenes
 from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Goal, Project, trained_caption
-from ltx_wizard.core.recipe import Recipe, read_recipe
+from ltx_wizard.core.recipe import DataSettings, Recipe, read_recipe
 from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, models_for_lora, needs_look_up
 from ltx_wizard.models.lookup import look_up
 from ltx_wizard.models.spec import ModelSpec
@@ -22,10 +23,26 @@ if TYPE_CHECKING:
     from ltx_wizard.dataset.buckets import BucketPlan
     from ltx_wizard.dataset.checks import Finding
     from ltx_wizard.dataset.importing import ImportReport
+    from ltx_wizard.dataset.quality_checks import Tally
 
 # The modules of `dataset` load the video library (half a second): they are imported where they are used, so
 # that the window opens without them.
 # ruff: noqa: PLC0415
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What a recipe makes of the clips that are trained. not_offered: kinds of copies, and why not."""
+
+    data: DataSettings
+    clips: int
+    mirrored: int
+    recoloured: int
+    not_offered: tuple[tuple[str, str], ...]
+
+    @property
+    def examples(self) -> int:
+        return self.clips + self.mirrored + self.recoloured
 
 
 def sources(project: Project) -> list[Source]:
@@ -167,7 +184,9 @@ def captioned_text(project: Project, clip: Clip) -> str:
     settings = project.read_settings()
     if clip.regularisation:
         return " ".join(clip.caption.split())
-    return trained_caption(clip.caption, settings.trigger_word, settings.trigger_placement)
+    return trained_caption(
+        clip.caption, settings.trigger_word, settings.trigger_placement, settings.trigger_pattern
+    )
 
 
 def remove_clip(project: Project, clip_id: str) -> None:
@@ -266,8 +285,83 @@ def check(project: Project) -> list[Finding]:
     from ltx_wizard.dataset.checks import check_dataset
 
     return check_dataset(
-        project.read_settings(), clips(project), model_spec(project), bucket_plan(project), project=project
+        project.read_settings(),
+        clips(project),
+        model_spec(project),
+        bucket_plan(project),
+        project=project,
+        data=_data_settings(project),
     )
+
+
+def variety(project: Project) -> list[Tally]:
+    """How the clips differ from each other."""
+    from ltx_wizard.dataset.checks import look_at
+    from ltx_wizard.dataset.quality_checks import variety as tallies
+
+    plan = bucket_plan(project)
+    tallied = tallies(look_at(project.read_settings(), clips(project), model_spec(project), plan, project))
+    names = {source.id: source.original_name for source in sources(project)}
+    return [
+        replace(tally, counts=tuple((names.get(value, value), count) for value, count in tally.counts))
+        for tally in tallied
+    ]
+
+
+def contact_sheet(project: Project) -> Path | None:
+    """The picture of all clips; None before it was made."""
+    from ltx_wizard.dataset.contact_sheet import sheet_file
+
+    return sheet_file(project) if sheet_file(project).is_file() else None
+
+
+def make_contact_sheet(project: Project) -> Path:
+    """Write exports/contact-sheet.png anew. Raises NotReady without clips."""
+    from ltx_wizard.dataset.contact_sheet import write_contact_sheet
+
+    return write_contact_sheet(project, clips(project))
+
+
+def held_out(project: Project) -> set[str]:
+    """Ids of the clips that training would keep for validation now."""
+    from ltx_wizard.app.recipes import current_recipe  # recipes is built on this module
+    from ltx_wizard.dataset.held_out import held_out_clips
+
+    recipe, planned = current_recipe(project), bucket_plan(project).assignment
+    fitting = [clip for clip in clips(project) if clip.id in planned]
+    return held_out_clips(fitting, recipe.data.held_out_share, recipe.seed)
+
+
+def choose_held_out(project: Project, clip_ids: Iterable[str]) -> None:
+    """Keep exactly these clips for validation; none: chosen automatically."""
+    from ltx_wizard.dataset.held_out import set_held_out
+
+    set_held_out(project, clip_ids)
+
+
+def planned_copies(project: Project) -> Copies:
+    """What the recipe makes of the clips for training."""
+    from ltx_wizard.app.recipes import current_recipe  # recipes is built on this module
+    from ltx_wizard.dataset.augment import NOT_OFFERED, plan_copies
+
+    recipe, kept, planned = current_recipe(project), held_out(project), bucket_plan(project).assignment
+    trained = [clip for clip in clips(project) if clip.id in planned and clip.id not in kept]
+    copies = plan_copies(trained, recipe.data, recipe.seed)
+    mirrored = sum(copy.change.mirrored for copy in copies)
+    return Copies(recipe.data, len(trained), mirrored, len(copies) - mirrored, NOT_OFFERED)
+
+
+def clip_label(clip: Clip) -> str:
+    """A short name for a clip, as findings use it."""
+    from ltx_wizard.dataset.quality_checks import clip_label as label
+
+    return label(clip)
+
+
+def _data_settings(project: Project) -> DataSettings:
+    from ltx_wizard.app.recipes import current_recipe  # recipes is built on this module
+
+    return current_recipe(project).data
 
 
 def _scenes_of(project: Project, source_id: str) -> SourceScenes:

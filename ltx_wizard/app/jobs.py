@@ -21,7 +21,9 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe, check_offload
 from ltx_wizard.core.run import (
     CaptionJob,
+    CheckClipsJob,
     ConformJob,
+    CropJob,
     CutJob,
     ExportJob,
     FindScenesJob,
@@ -207,6 +209,14 @@ def apply_fix(project: Project, finding: Finding) -> JobFolder | None:
         return start_conform(project)
     if finding.fix == "draft_captions":
         return start_caption(project, clip_ids=finding.clip_ids)
+    if finding.fix == "check_clips":
+        return start(project, CheckClipsJob())
+    if finding.fix == "crop_bars":
+        return start(project, CropJob(clip_ids=finding.clip_ids))
+    if finding.fix == "split_at_cuts":
+        refuse_while_running(project)  # before anything changes
+        apply_at_once(project, finding.fix, finding.clip_ids)
+        return start_cut(project)
     apply_at_once(project, finding.fix, finding.clip_ids)
     return None
 
@@ -286,6 +296,8 @@ def describe(folder: JobFolder) -> str:
         "cut": "cutting clips",
         "caption": "writing captions",
         "conform": "fitting clips to the training size",
+        "check_clips": "looking at clips",
+        "crop": "cropping clips",
         "import_dataset": "importing a dataset",
         "export_dataset": "writing a dataset",
         "train": "training",

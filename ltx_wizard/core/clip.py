@@ -115,6 +115,9 @@ class Clip(Settings):
     conformed_file: str = Field(
         default="", description="The same clip at the size, length and fps of its bucket; empty before."
     )
+    crop: tuple[int, int, int, int] | None = Field(
+        default=None, description="What is shown of the source: left, top, width, height; None: all."
+    )
     bucket: str = Field(default="", description="Bucket of the conformed file as WxHxF, e.g. '768x512x49'.")
 
     @property

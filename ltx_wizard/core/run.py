@@ -70,6 +70,19 @@ class ConformJob(Settings):
     fps: float
 
 
+class CheckClipsJob(Settings):
+    """Look at the pictures of every clip that was not looked at yet."""
+
+    kind: Literal["check_clips"] = "check_clips"
+
+
+class CropJob(Settings):
+    """Write clips again without the black bars found in them. clip_ids empty: all that have some."""
+
+    kind: Literal["crop"] = "crop"
+    clip_ids: tuple[str, ...] = ()
+
+
 class ImportDatasetJob(Settings):
     """Bring a dataset of another trainer into the project, each file as one clip with its caption."""
 
@@ -189,6 +202,8 @@ JobSettings = Annotated[
         CutJob,
         CaptionJob,
         ConformJob,
+        CheckClipsJob,
+        CropJob,
         ImportDatasetJob,
         ExportDatasetJob,
         TrainJob,

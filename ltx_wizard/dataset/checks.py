@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from ltx_wizard.core.caption import MAX_WORDS, MIN_WORDS, flatten, has_markup, has_slots, word_count
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
+from ltx_wizard.core.clip import CaptionState, Clip
 from ltx_wizard.core.errors import BadInput, WizardError
 from ltx_wizard.core.project import (
     Goal,
@@ -22,13 +20,15 @@ from ltx_wizard.core.project import (
     TriggerPlacement,
     has_trigger,
 )
-from ltx_wizard.core.recipe import parse_bucket
+from ltx_wizard.core.recipe import DataSettings, parse_bucket
 from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.buckets import BucketPlan, grid_words, needs_conforming, used_s
 from ltx_wizard.dataset.dataset import caption_changes, read_clips, remove_clips, update_clips
+from ltx_wizard.dataset.finding import Dataset, Finding, Level
+from ltx_wizard.dataset.quality import measured_clips
+from ltx_wizard.dataset.quality_checks import QUALITY_CHECKS
+from ltx_wizard.dataset.repairs import leave_out, split_at_cuts
 from ltx_wizard.models.spec import ModelSpec
-
-Level = Literal["must", "should", "fine"]
 
 WANTED_CLIPS: dict[Goal, tuple[int, int, str]] = {
     Goal.STYLE: (5, 20, "5 to 10 clips or images at least, 20 to 50 for the best result"),
@@ -47,53 +47,16 @@ _WORDS_PER_TOKEN = 0.75
 """Rule of thumb for English and T5. The encoder reads no further than its limit in tokens."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """level: must (training refuses), should, fine. fix: id of what the app can do; empty: nothing."""
-
-    id: str
-    level: Level
-    title: str
-    why: str
-    remedy: str = ""
-    clip_ids: tuple[str, ...] = ()
-    fix: str = ""
-    fix_label: str = ""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What the checks look at. project: None where there are no files to look at."""
-
-    settings: ProjectSettings
-    clips: Sequence[Clip]
-    spec: ModelSpec
-    plan: BucketPlan
-    project: Project | None = None
-
-    @property
-    def learnt(self) -> list[Clip]:
-        """The clips that show what is to be learnt."""
-        return [clip for clip in self.clips if not clip.regularisation]
-
-    @property
-    def videos(self) -> list[Clip]:
-        return [clip for clip in self.clips if clip.kind is MediaKind.VIDEO]
-
-    @property
-    def captioned(self) -> list[Clip]:
-        return [clip for clip in self.clips if clip.caption.strip()]
-
-
 def check_dataset(
     settings: ProjectSettings,
     clips: Sequence[Clip],
     spec: ModelSpec,
     plan: BucketPlan,
     project: Project | None = None,
+    data: DataSettings | None = None,
 ) -> list[Finding]:
-    """Every finding, the most urgent first."""
-    dataset = Dataset(settings, clips, spec, plan, project)
+    """Every finding, the most urgent first. data: how the recipe uses the clips."""
+    dataset = look_at(settings, clips, spec, plan, project, data)
     if not clips:
         return [_no_clips()]
     findings = [finding for check in CHECKS if (finding := check(dataset)) is not None]
@@ -101,10 +64,24 @@ def check_dataset(
     return sorted(findings, key=lambda finding: order[finding.level])
 
 
+def look_at(
+    settings: ProjectSettings,
+    clips: Sequence[Clip],
+    spec: ModelSpec,
+    plan: BucketPlan,
+    project: Project | None = None,
+    data: DataSettings | None = None,
+) -> Dataset:
+    """What the checks look at, with what was measured of the clips; reads no video."""
+    measured = measured_clips(project, clips) if project is not None else {}
+    return Dataset(settings, clips, spec, plan, project, measured, data or DataSettings())
+
+
 def apply_fix(project: Project, fix: str, clip_ids: Sequence[str] = ()) -> int:
     """Do at once what a finding offers; clip_ids empty: to all clips. Gives the number of clips changed.
 
-    'conform' and 'draft_captions' are jobs and not done here. Raises BadInput for an unknown fix.
+    What takes longer is a job and not done here: 'split_at_cuts' changes the scenes, and cutting follows.
+    Raises BadInput for an unknown fix.
     """
     if fix not in FIXES:
         raise BadInput(
@@ -544,6 +521,7 @@ CHECKS: tuple[Check, ...] = (
     check_short_captions,
     check_markup,
     check_duplicate_captions,
+    *QUALITY_CHECKS,
 )
 
 
@@ -587,6 +565,8 @@ FIXES: dict[str, Callable[[Project, Sequence[Clip]], int]] = {
     "add_trigger": fix_add_trigger,
     "remove_trigger": fix_remove_trigger,
     "single_trigger": fix_single_trigger,
+    "leave_out": leave_out,
+    "split_at_cuts": split_at_cuts,
 }
 """What apply_fix can do at once, by the id in a finding."""
 

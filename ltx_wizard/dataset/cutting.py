@@ -102,7 +102,7 @@ def _cut_source(
     """Cut the missing clips of one source; gives the number of problems. Raises Cancelled."""
     by_file = {_clip_file(project, piece): piece for piece in pieces}
     cuts = [
-        Cut(piece.start_frame, piece.end_frame, file, piece.end_s - piece.start_s)
+        Cut(piece.start_frame, piece.end_frame, file, piece.end_s - piece.start_s, _crop(piece, earlier))
         for file, piece in by_file.items()
     ]
     problems = 0
@@ -122,6 +122,12 @@ def _cut_source(
     if report.stop_requested():
         raise Cancelled
     return problems
+
+
+def _crop(piece: Piece, earlier: dict[str, Clip]) -> tuple[int, int, int, int] | None:
+    """A clip that was cropped is cut again cropped."""
+    same = earlier.get(piece.clip_id)
+    return same.crop if same is not None else None
 
 
 def read_clip_record(project: Project, clip_id: str) -> Clip:
@@ -148,6 +154,7 @@ def _clip(project: Project, source: Source, piece: Piece, written: WrittenClip) 
         start_s=written.start_s,
         has_audio=written.has_audio,
         regularisation=source.regularisation,
+        crop=written.cut.crop,
     )
 
 

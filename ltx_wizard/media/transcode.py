@@ -57,13 +57,15 @@ _ALMOST_FULL_BYTES = 1 << 20
 class Cut:
     """One clip to write: frames start_frame (included) to end_frame (excluded) of a source.
 
-    duration_s: how much sound goes with it; 0: as the usual frame rate says.
+    duration_s: how much sound goes with it; 0: as the usual frame rate says. crop: left, top, width and
+    height of what is shown; None: all.
     """
 
     start_frame: int
     end_frame: int
     file: Path
     duration_s: float = 0.0
+    crop: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -285,6 +287,9 @@ class _OpenCut:
         if self._writer is None:
             self._writer = self._start(clock_s)
         self._times.append(time_s)
+        if self.cut.crop is not None:
+            left, top, width, height = self.cut.crop
+            picture = picture[top : top + height, left : left + width]
         self._writer.add(picture, round((time_s - self._times[0]) * _TICKS_PER_S))
 
     def finish(self) -> WrittenClip:

@@ -58,7 +58,8 @@ def scene_picture(project: Project, source_id: str, scene: Scene) -> str:
 
 
 def clip_picture(project: Project, clip: Clip) -> str:
-    return f"/wizard/picture/{token_of(project)}/clip/{quote(clip.id)}"
+    version = f"?v={'-'.join(map(str, clip.crop))}" if clip.crop else ""
+    return f"/wizard/picture/{token_of(project)}/clip/{quote(clip.id)}{version}"
 
 
 def plays_in_browsers(relative: str) -> bool:

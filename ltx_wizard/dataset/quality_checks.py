@@ -1,0 +1,428 @@
+"""Checks of what the pictures show: copies of the same clip, stillness, black, blur, bars, cuts, variety.
+
+All look at what was measured once for each file; see quality.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltx_wizard.core.clip import Clip, MediaKind
+from ltx_wizard.core.project import Goal
+from ltx_wizard.core.units import plural
+from ltx_wizard.dataset.augment import names_side, names_text
+from ltx_wizard.dataset.finding import Dataset, Finding
+from ltx_wizard.dataset.quality import ClipQuality, tiny_pictures
+
+SAME_BITS = 24
+"""Of 192: the same clip encoded again was at most 21 apart, other clips at least 33. Measured."""
+
+_SAME_LEVELS = 24
+"""The same moment in the same clip differs less than this anywhere in a picture of 20 x 12."""
+
+STILL_SHARE = 0.003
+"""Less of the picture changes within half a second: a photograph, with the noise of its compression."""
+
+BLURRED = 0.06
+BLACK_SHARE = 0.1
+_DARK = 16 / 255
+
+_UNUSUAL_TIMES = 3.0
+_UNUSUAL_FROM = 8
+_ALIKE_SHARE = 0.9
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Double:
+    """Two clips that show the same. kept: the larger."""
+
+    kept: Clip
+    other: Clip
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One line of the report on variety: what, and how many clips for each value, the most first."""
+
+    title: str
+    counts: tuple[tuple[str, int], ...]
+
+
+def clip_label(clip: Clip) -> str:
+    """The clip's id without the hash that tells files of one name apart."""
+    return re.sub(r"-[0-9a-f]{10}(?=-|$)", "", clip.id)
+
+
+def check_measured(dataset: Dataset) -> Finding | None:
+    if dataset.project is None:
+        return None
+    unknown = [clip for clip in dataset.clips if clip.id not in dataset.measured]
+    if not unknown:
+        return None
+    return Finding(
+        id="measured",
+        level="should",
+        title=f"{plural(len(unknown), 'clip')} not looked at yet",
+        why="Copies, black bars, cuts, blur and stillness are only found by looking at every frame.",
+        remedy="It takes a second or two for each clip and is done once.",
+        clip_ids=_ids(unknown),
+        fix="check_clips",
+        fix_label=f"Look at {plural(len(unknown), 'clip')}",
+    )
+
+
+def check_readable(dataset: Dataset) -> Finding | None:
+    broken = [clip for clip in _known(dataset) if dataset.measured[clip.id].problem]
+    if not broken:
+        return None
+    return Finding(
+        id="readable",
+        level="should",
+        title=f"{plural(len(broken), 'clip')} that cannot be read",
+        why=dataset.measured[broken[0].id].problem,
+        remedy="Leave them out, or cut them again in the step Scenes.",
+        clip_ids=_ids(broken),
+        fix="leave_out",
+        fix_label="Leave these out",
+    )
+
+
+def check_doubles(dataset: Dataset) -> Finding | None:
+    doubles = [double for double in find_doubles(dataset) if _is_same(dataset, double)]
+    if not doubles:
+        return _good(dataset, "doubles", "No clip is there twice")
+    return Finding(
+        id="doubles",
+        level="should",
+        title=f"{plural(len(doubles), 'clip')} showing the same as another",
+        why="What is there twice counts twice, and a copy among the clips kept for validation hides learning "
+        "by heart.",
+        remedy=f"{_pairs(doubles)} The larger one stays.",
+        clip_ids=_ids(double.other for double in doubles),
+        fix="leave_out",
+        fix_label=f"Leave {plural(len(doubles), 'clip')} out",
+    )
+
+
+def check_alike(dataset: Dataset) -> Finding | None:
+    alike = [double for double in find_doubles(dataset) if not _is_same(dataset, double)]
+    if not alike:
+        return None
+    return Finding(
+        id="alike",
+        level="should",
+        title=f"{plural(len(alike), 'clip')} looking almost like another",
+        why="The place and the framing are the same; the LoRA learns them along with what you want.",
+        remedy=f"{_pairs(alike, 'like')} Keep the best of them if you have enough clips.",
+        clip_ids=_ids(double.other for double in alike),
+    )
+
+
+def check_still(dataset: Dataset) -> Finding | None:
+    still = [clip for clip in _seen_videos(dataset) if dataset.measured[clip.id].changing < STILL_SHARE]
+    if not still:
+        return _good(dataset, "still", "Something moves in every video") if _seen_videos(dataset) else None
+    return Finding(
+        id="still",
+        level="should",
+        title=f"{plural(len(still), 'clip')} in which nothing moves",
+        why="A LoRA that is trained on stills in the length of videos makes videos that stand still.",
+        remedy="Leave them out. If one is wanted for its looks, import a picture of it in its place.",
+        clip_ids=_ids(still),
+        fix="leave_out",
+        fix_label="Leave these out",
+    )
+
+
+def check_black(dataset: Dataset) -> Finding | None:
+    black = [clip for clip in _seen(dataset) if dataset.measured[clip.id].black >= BLACK_SHARE]
+    if not black:
+        return None
+    return Finding(
+        id="black",
+        level="should",
+        title=f"{plural(len(black), 'clip')} with black frames",
+        why="A tenth or more of the clip shows nothing, and the LoRA would learn to go black.",
+        remedy="Leave them out, or move their cuts in the step Scenes.",
+        clip_ids=_ids(black),
+        fix="leave_out",
+        fix_label="Leave these out",
+    )
+
+
+def check_blurred(dataset: Dataset) -> Finding | None:
+    blurred = [clip for clip in _seen(dataset) if 0 < dataset.measured[clip.id].sharpness < BLURRED]
+    if not blurred:
+        return _good(dataset, "blurred", "Every clip is sharp for its size")
+    return Finding(
+        id="blurred",
+        level="should",
+        title=f"{plural(len(blurred), 'clip')} blurred for their size",
+        why="They hold less detail than their pixels could: out of focus, or enlarged. The LoRA learns that.",
+        remedy="Use a sharper copy, or leave them out. Keep them if the softness is the style.",
+        clip_ids=_ids(blurred),
+        fix="leave_out",
+        fix_label="Leave these out",
+    )
+
+
+def check_bars(dataset: Dataset) -> Finding | None:
+    barred = [clip for clip in _seen(dataset) if dataset.measured[clip.id].picture is not None]
+    if not barred:
+        return _good(dataset, "bars", "No clip has black bars")
+    return Finding(
+        id="bars",
+        level="should",
+        title=f"{plural(len(barred), 'clip')} with black bars",
+        why="The LoRA would learn the bars as part of the picture.",
+        remedy="Crop them away: the clips are written again from your originals, which stay as they are.",
+        clip_ids=_ids(barred),
+        fix="crop_bars",
+        fix_label=f"Crop {plural(len(barred), 'clip')}",
+    )
+
+
+def check_cuts(dataset: Dataset) -> Finding | None:
+    cut = [clip for clip in _seen_videos(dataset) if dataset.measured[clip.id].cuts]
+    if not cut:
+        return _good(dataset, "cuts", "No video has a cut inside") if _seen_videos(dataset) else None
+    return Finding(
+        id="cuts",
+        level="should",
+        title=f"{plural(len(cut), 'clip')} with a cut inside",
+        why="One caption cannot describe two shots, and the LoRA learns to jump.",
+        remedy=f"{_where(cut, dataset)} Split them there: each part needs its own caption. "
+        f"Parts under {dataset.settings.scenes.min_clip_s:g} s are left out.",
+        clip_ids=_ids(cut),
+        fix="split_at_cuts",
+        fix_label=f"Split {plural(len(cut), 'clip')}",
+    )
+
+
+def check_unusual_motion(dataset: Dataset) -> Finding | None:
+    unusual = unusual_motion(dataset)
+    if not unusual:
+        return None
+    fast, slow = (sum(1 for _, quick in unusual if quick is wanted) for wanted in (True, False))
+    words = [f"{count} {word}" for count, word in ((fast, "much faster"), (slow, "much slower")) if count]
+    return Finding(
+        id="unusual_motion",
+        level="should" if dataset.settings.goal is Goal.MOTION else "fine",
+        title=f"{plural(len(unusual), 'clip')} with unusual motion",
+        why=f"{' and '.join(words)} than the others: welcome variety, or a clip that does not belong.",
+        remedy="Look at them once in the step Captions.",
+        clip_ids=_ids(clip for clip, _ in unusual),
+    )
+
+
+def check_variety(dataset: Dataset) -> Finding | None:
+    """Of many clips nearly all alike in one respect: the LoRA takes that for a part of what is learnt."""
+    clips = [clip for clip in _seen(dataset) if not clip.regularisation]
+    if len(clips) < _UNUSUAL_FROM or dataset.settings.goal is Goal.MOTION:
+        return None
+    rows = [dataset.measured[clip.id] for clip in clips]
+    alike: list[str] = []
+    source, count = Counter(clip.source_id for clip in clips).most_common(1)[0]
+    if count >= _ALIKE_SHARE * len(clips) and source:
+        alike.append("come from the same video")
+    light, count = Counter(_light(row) for row in rows).most_common(1)[0]
+    if count >= _ALIKE_SHARE * len(rows) and light != "medium":
+        alike.append(f"are {light}")
+    if not alike:
+        return None
+    return Finding(
+        id="variety",
+        level="fine",
+        title="Little variety",
+        why=f"Nearly all clips {' and '.join(alike)}. What they share is learnt along with what you want.",
+        remedy="Add clips that differ in it, unless it is what you want to teach.",
+    )
+
+
+def check_mirroring(dataset: Dataset) -> Finding | None:
+    """Only where the recipe mirrors every clip: then captions with sides and writing matter."""
+    if dataset.data.mirror != "all":
+        return None
+    text = [clip for clip in dataset.learnt if names_text(clip.caption)]
+    sides = [clip for clip in dataset.learnt if names_side(clip.caption)]
+    if not text and not sides:
+        return None
+    found = {clip.id: clip for clip in [*text, *sides]}
+    why = (
+        [f"{plural(len(text), 'caption')} may speak of writing, which is reversed in a mirror."]
+        if text
+        else []
+    )
+    if sides:
+        why.append(f"In {plural(len(sides), 'caption')} left and right are exchanged for the mirrored copy.")
+    return Finding(
+        id="mirroring",
+        level="should" if text else "fine",
+        title=f"{plural(len(found), 'clip')} mirrored that should perhaps not be",
+        why=" ".join(why),
+        remedy="Set 'Mirror' to safe below, so that these are not mirrored.",
+        clip_ids=tuple(found),
+    )
+
+
+QUALITY_CHECKS = (
+    check_measured,
+    check_readable,
+    check_doubles,
+    check_alike,
+    check_bars,
+    check_cuts,
+    check_black,
+    check_blurred,
+    check_still,
+    check_unusual_motion,
+    check_variety,
+    check_mirroring,
+)
+
+
+def find_doubles(dataset: Dataset) -> list[Double]:
+    """Each clip that looks like a larger one; the largest of its group is the one that is kept."""
+    clips = [
+        clip
+        for clip in sorted(_seen(dataset), key=_rank, reverse=True)
+        if dataset.measured[clip.id].brightness > _DARK and _has_detail(dataset.measured[clip.id])
+    ]
+    if len(clips) < 2:
+        return []
+    bits = np.unpackbits(
+        np.array(
+            [list(bytes.fromhex("".join(dataset.measured[clip.id].hashes))) for clip in clips], np.uint8
+        ),
+        axis=1,
+    ).astype(np.float32)
+    apart = bits @ (1 - bits.T) + (1 - bits) @ bits.T
+    doubles: list[Double] = []
+    gone: set[int] = set()
+    for index, clip in enumerate(clips):
+        if index in gone:
+            continue
+        for other in np.flatnonzero(apart[index] <= SAME_BITS):
+            if other > index and int(other) not in gone and clips[other].kind is clip.kind:
+                gone.add(int(other))
+                doubles.append(Double(clip, clips[other]))
+    return doubles
+
+
+def unusual_motion(dataset: Dataset) -> list[tuple[Clip, bool]]:
+    """Clips that move three times as much or as little as the spread of the others allows; True: more."""
+    clips = [
+        clip
+        for clip in _seen_videos(dataset)
+        if not clip.regularisation and dataset.measured[clip.id].changing >= STILL_SHARE
+    ]
+    if len(clips) < _UNUSUAL_FROM:
+        return []
+    amounts = np.log([max(dataset.measured[clip.id].motion, 1e-4) for clip in clips])
+    middle = float(np.median(amounts))
+    spread = max(1.4826 * float(np.median(np.abs(amounts - middle))), 0.25)
+    off = (amounts - middle) / spread
+    return [
+        (clip, bool(value > 0)) for clip, value in zip(clips, off, strict=True) if abs(value) > _UNUSUAL_TIMES
+    ]
+
+
+def variety(dataset: Dataset) -> list[Tally]:
+    """How the clips differ: sources, sizes, lengths, and once they were looked at, camera, light, motion."""
+    clips, seen = dataset.clips, _seen(dataset)
+    tallies = [
+        _tally("Videos and images", (clip.source_id for clip in clips)),
+        _tally("Sizes", (f"{clip.width} × {clip.height}" for clip in clips)),
+        _tally("Lengths", (_length(clip) for clip in clips)),
+    ]
+    if seen:
+        videos = _seen_videos(dataset)
+        rows = [dataset.measured[clip.id] for clip in videos]
+        tallies.append(_tally("Camera", (move for row in rows for move in (row.camera or ("not sure",)))))
+        tallies.append(_tally("Light", (_light(dataset.measured[clip.id]) for clip in seen)))
+        tallies.append(_tally("Motion", (_pace(row) for row in rows)))
+    return [tally for tally in tallies if tally.counts]
+
+
+def _is_same(dataset: Dataset, double: Double) -> bool:
+    """Not only the same place: every moment is the same one."""
+    one, other = (tiny_pictures(dataset.measured[clip.id]) for clip in (double.kept, double.other))
+    shift = (one - other).mean(axis=(1, 2), keepdims=True)  # a little brighter or darker is still the same
+    return float(np.abs(one - other - shift).max()) < _SAME_LEVELS
+
+
+def _has_detail(row: ClipQuality) -> bool:
+    """A plain surface looks like every other one."""
+    return bool(row.tiny) and float(tiny_pictures(row).std()) > 4
+
+
+def _rank(clip: Clip) -> tuple[int, int, bool]:
+    return clip.width * clip.height, clip.frames, bool(clip.caption.strip())
+
+
+def _pairs(doubles: Sequence[Double], word: str = "=") -> str:
+    named = [f"{clip_label(double.other)} {word} {clip_label(double.kept)}" for double in doubles[:_NAMED]]
+    more = len(doubles) - len(named)
+    return f"{', '.join(named)}{f' and {more} more' if more > 0 else ''}."
+
+
+def _where(clips: Sequence[Clip], dataset: Dataset) -> str:
+    named = [
+        f"{clip_label(clip)} at "
+        + ", ".join(f"{frame / max(clip.fps, 1):.1f} s" for frame in dataset.measured[clip.id].cuts[:_NAMED])
+        for clip in clips[:_NAMED]
+    ]
+    more = len(clips) - len(named)
+    return f"{'; '.join(named)}{f'; and {more} more' if more > 0 else ''}."
+
+
+def _tally(title: str, values: Iterable[str]) -> Tally:
+    return Tally(title, tuple(Counter(values).most_common()))
+
+
+def _length(clip: Clip) -> str:
+    if clip.kind is MediaKind.IMAGE:
+        return "image"
+    for limit, words in ((2, "under 2 s"), (4, "2 to 4 s"), (6, "4 to 6 s"), (8.01, "6 to 8 s")):
+        if clip.duration_s < limit:
+            return words
+    return "over 8 s"
+
+
+def _light(row: ClipQuality) -> str:
+    return "dark" if row.brightness < 0.25 else "bright" if row.brightness > 0.65 else "medium"
+
+
+def _pace(row: ClipQuality) -> str:
+    if row.changing < STILL_SHARE:
+        return "still"
+    return "slow" if row.motion < 0.03 else "fast" if row.motion > 0.15 else "medium"
+
+
+def _good(dataset: Dataset, finding_id: str, title: str) -> Finding | None:
+    """Said only once every clip was looked at."""
+    if not dataset.measured or any(clip.id not in dataset.measured for clip in dataset.clips):
+        return None
+    return Finding(id=finding_id, level="fine", title=title, why="")
+
+
+def _known(dataset: Dataset) -> list[Clip]:
+    return [clip for clip in dataset.clips if clip.id in dataset.measured]
+
+
+def _seen(dataset: Dataset) -> list[Clip]:
+    return [clip for clip in _known(dataset) if not dataset.measured[clip.id].problem]
+
+
+def _seen_videos(dataset: Dataset) -> list[Clip]:
+    return [clip for clip in _seen(dataset) if clip.kind is MediaKind.VIDEO]
+
+
+def _ids(clips: Iterable[Clip]) -> tuple[str, ...]:
+    return tuple(clip.id for clip in clips)
