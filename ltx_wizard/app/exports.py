@@ -129,7 +129,7 @@ def _example_prompt(project: Project, record: ExportRecord) -> str:
 
 
 def _with_trigger(caption: str, settings: ProjectSettings, record: ExportRecord) -> str:
-    return trained_caption(caption, record.trigger_word, settings.trigger_placement)
+    return trained_caption(caption, record.trigger_word, settings.trigger_placement, settings.trigger_pattern)
 
 
 def _parts(spec: ModelSpec) -> list[tuple[str, str, str]]:

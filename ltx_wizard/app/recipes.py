@@ -426,4 +426,4 @@ def _prompt(caption: str, settings: ProjectSettings) -> str:
     placement = settings.trigger_placement
     if not settings.trigger_word.strip() or has_trigger(caption, settings.trigger_word):
         placement = TriggerPlacement.NONE
-    return trained_caption(caption, TRIGGER_PLACE, placement)
+    return trained_caption(caption, TRIGGER_PLACE, placement, settings.trigger_pattern)

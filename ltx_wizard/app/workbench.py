@@ -60,7 +60,9 @@ def read(project: Project) -> Workbench:
             words=word_count(clip.caption),
             findings=tuple(found[clip.id]),
             parts=coverage(clip.caption),
-            trained=trained_caption(clip.caption, contexts[clip.id].trigger, settings.trigger_placement),
+            trained=trained_caption(
+                clip.caption, contexts[clip.id].trigger, settings.trigger_placement, settings.trigger_pattern
+            ),
         )
         for clip in clips
     )
@@ -220,6 +222,7 @@ def _context(project: Project, settings: ProjectSettings, clip: Clip) -> Context
     return Context(
         trigger="" if clip.regularisation else settings.trigger_word,
         placement=settings.trigger_placement,
+        pattern=settings.trigger_pattern,
         measured=_measured(project, clip),
         is_image=clip.kind is MediaKind.IMAGE,
     )

@@ -81,12 +81,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Context:
-    """What a caption is judged against. is_image: a still has no movement to describe."""
+    """What a caption is judged against. pattern: of the placement. is_image: a still has no movement."""
 
     trigger: str = ""
     placement: TriggerPlacement = TriggerPlacement.FIRST
     measured: Measured | None = None
     is_image: bool = False
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def _refusal_only(_caption: str, text: str, _context: Context) -> list[Lint | No
 def _trigger_rules(text: str, context: Context) -> list[Lint | None]:
     if not context.trigger.strip():
         return []
-    trained = trained_caption(text, context.trigger, context.placement)
+    trained = trained_caption(text, context.trigger, context.placement, context.pattern)
     word = context.trigger.strip()
     return [
         _when(not has_trigger(trained, word), "trigger_missing", f"The trigger word {word} is missing.", "Put it in front"),

@@ -37,6 +37,8 @@ class TriggerPlacement(str, Enum):
 
     FIRST = "first"
     LAST = "last"
+    TEMPLATE = "template"
+    CLASS = "class"
     NONE = "none"
 
 
@@ -66,6 +68,11 @@ class ProjectSettings(Document):
     goal: Goal = Goal.STYLE
     trigger_word: str = Field(default="", max_length=100)
     trigger_placement: TriggerPlacement = TriggerPlacement.FIRST
+    trigger_pattern: str = Field(
+        default="",
+        max_length=300,
+        description="For the placement 'template': text with {trigger} and {caption}. For 'class': the word that the trigger word replaces.",
+    )
     model: str = Field(
         default="", description="Catalog id of the base model, or a folder or file; empty: not chosen yet."
     )
@@ -209,19 +216,31 @@ def safe_file_stem(name: str, longest: int = 60) -> str:
     return f"_{cleaned}" if cleaned.split(".")[0].upper() in _DEVICES else cleaned or "unnamed"
 
 
-def trained_caption(caption: str, trigger_word: str, placement: TriggerPlacement) -> str:
-    """The caption as the model sees it: with the trigger word in its place, once, on one line."""
+def trained_caption(caption: str, trigger_word: str, placement: TriggerPlacement, pattern: str = "") -> str:
+    """The caption as the model sees it: with the trigger word in its place, once, on one line.
+
+    pattern: the template, or the class word. A caption without the class word gets the trigger word in front,
+    so that none is trained without it.
+    """
     text = " ".join(caption.split())
     trigger = trigger_word.strip()
     if not trigger or placement is TriggerPlacement.NONE or has_trigger(text, trigger):
         return text
     if placement is TriggerPlacement.LAST:
         return f"{text} {trigger}".strip()
+    if placement is TriggerPlacement.TEMPLATE and TRIGGER_PLACE in pattern and CAPTION_PLACE in pattern:
+        return " ".join(pattern.replace(TRIGGER_PLACE, trigger).replace(CAPTION_PLACE, text).split())
+    if placement is TriggerPlacement.CLASS and has_trigger(text, pattern):
+        word = re.escape(pattern.strip())
+        return re.sub(rf"(?<!\w){word}(?!\w)", lambda _match: trigger, text, count=1, flags=re.IGNORECASE)
     return f"{trigger} {text}".strip()
 
 
 TRIGGER_PLACE = "{trigger}"
-"""Stands in a prompt where the trigger word goes."""
+"""Stands in a prompt or template where the trigger word goes."""
+
+CAPTION_PLACE = "{caption}"
+"""Stands in a template where the caption goes."""
 
 
 def filled_prompt(prompt: str, trigger_word: str) -> str:

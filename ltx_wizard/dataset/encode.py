@@ -172,12 +172,13 @@ def captions_of(
     """
     mirrored = {copy.clip_id: copy.id for copy in copies if copy.change.mirrored}
     captions: dict[str, str] = {}
+    placed = (settings.trigger_placement, settings.trigger_pattern)
     for clip in clips:
         trigger = "" if clip.regularisation else settings.trigger_word
-        captions[clip.id] = trained_caption(clip.caption, trigger, settings.trigger_placement)
+        captions[clip.id] = trained_caption(clip.caption, trigger, *placed)
         if clip.id in mirrored:
             text = mirrored_caption(clip.caption, settings.trigger_word)
-            captions[mirrored[clip.id]] = trained_caption(text, trigger, settings.trigger_placement)
+            captions[mirrored[clip.id]] = trained_caption(text, trigger, *placed)
     for copy in copies:
         captions.setdefault(copy.id, captions[copy.clip_id])
     return captions

@@ -134,7 +134,11 @@ def _caption(project: Project, clip: Clip, with_trigger: bool) -> str:
     if not with_trigger or clip.regularisation:
         return one_line(clip.caption)
     settings = project.read_settings()
-    return one_line(trained_caption(clip.caption, settings.trigger_word, settings.trigger_placement))
+    return one_line(
+        trained_caption(
+            clip.caption, settings.trigger_word, settings.trigger_placement, settings.trigger_pattern
+        )
+    )
 
 
 def _target(project: Project, choice: Choice, folder: Path, place: Path) -> Target:

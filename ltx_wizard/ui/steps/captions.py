@@ -12,16 +12,28 @@ import gradio as gr
 from ltx_wizard.app import datasets, jobs, projects
 from ltx_wizard.core.clip import CaptionState, Clip
 from ltx_wizard.core.errors import BadInput
-from ltx_wizard.core.project import Project, TriggerPlacement
+from ltx_wizard.core.project import (
+    CAPTION_PLACE,
+    TRIGGER_PLACE,
+    Project,
+    ProjectSettings,
+    TriggerPlacement,
+)
 from ltx_wizard.core.units import plural
 from ltx_wizard.ui.boundary import Outcome, opened
 from ltx_wizard.ui.components import Markup, button, empty_state, h, step_header, working_card
 from ltx_wizard.ui.live import revision
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 
+_PATTERN_LABELS = {
+    TriggerPlacement.TEMPLATE: "Template, with {trigger} and {caption}",
+    TriggerPlacement.CLASS: "Word that the trigger word replaces",
+}
 _PLACEMENTS = [
     ("In front of the caption", TriggerPlacement.FIRST.value),
     ("Behind the caption", TriggerPlacement.LAST.value),
+    ("In a template", TriggerPlacement.TEMPLATE.value),
+    ("In place of a word", TriggerPlacement.CLASS.value),
     ("Not added", TriggerPlacement.NONE.value),
 ]
 
@@ -37,6 +49,7 @@ def build(page: Page) -> StepView:
     with gr.Accordion("Advanced: trigger word", open=False, elem_classes="wz-advanced"), gr.Row():
         trigger = gr.Textbox(label="Trigger word", max_length=100, elem_id="captions-trigger")
         placement = gr.Dropdown(_PLACEMENTS, label="Where it goes in training", elem_id="captions-placement")
+        pattern = gr.Textbox(label="Template", max_length=300, elem_id="captions-pattern")
 
     def render(project: Project | None) -> Updates:
         assert project is not None
@@ -49,11 +62,14 @@ def build(page: Page) -> StepView:
             ),
             trigger: settings.trigger_word,
             placement: settings.trigger_placement.value,
+            pattern: _pattern_field(settings),
         }
 
     page.on(trigger.blur, _set_trigger, [trigger])
     page.on(trigger.submit, _set_trigger, [trigger])
     page.on(placement.input, lambda path, value: _change(path, trigger_placement=value), [placement])
+    page.on(pattern.blur, _set_pattern, [pattern])
+    page.on(pattern.submit, _set_pattern, [pattern])
     page.on_act(work, {"draft": lambda path, data: _start(path, "motion", False)})
     page.on_act(bench, {"remove": _remove, "recaption": _recaption})
     page.on(back.click, lambda path: Outcome(go_to="scenes"))
@@ -81,6 +97,26 @@ def _remove(path: str, data: Data) -> None:
 def _set_trigger(path: str, trigger: str) -> None:
     if trigger.strip() != opened(path).read_settings().trigger_word:
         _change(path, trigger_word=trigger.strip())
+
+
+def _set_pattern(path: str, pattern: str) -> None:
+    """Raises BadInput for a template without its two places."""
+    settings = opened(path).read_settings()
+    text = " ".join(pattern.split())
+    if text == settings.trigger_pattern:
+        return
+    is_template = settings.trigger_placement is TriggerPlacement.TEMPLATE
+    if text and is_template and not (TRIGGER_PLACE in text and CAPTION_PLACE in text):
+        raise BadInput(
+            problem="The template needs the places {trigger} and {caption}.",
+            remedy="For example: In the style of {trigger}. {caption}",
+        )
+    _change(path, trigger_pattern=text)
+
+
+def _pattern_field(settings: ProjectSettings) -> dict[str, object]:
+    label = _PATTERN_LABELS.get(settings.trigger_placement, "")
+    return gr.update(label=label, value=settings.trigger_pattern, visible=bool(label))
 
 
 def _change(path: str, **changes: object) -> None:
