@@ -38,7 +38,7 @@ def test_a_trigger_with_signs_of_patterns_is_taken_as_it_is() -> None:
 
 
 def test_the_lint_judges_the_caption_as_it_is_trained() -> None:
-    text = "A dog runs over a meadow and a blorp sits in the tall grass. The camera is static. Low evening sun."
+    text = "A dog runs over a meadow and a blorp sits in tall grass. The camera is static. Low evening sun."
     doubled = Context("blorp", TEMPLATE, pattern="{trigger}, {caption} {trigger}")
     assert "trigger_doubled" not in [
         item.rule for item in lint(text, doubled)
