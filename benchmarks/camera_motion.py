@@ -357,12 +357,12 @@ def print_tables(result: dict[str, Any]) -> None:
         f"{result['speed_cpu_s']} s of processor each, which is {result['speed_clips_per_s_from_cpu']} clips "
         f"a second on {CORES} free cores; load of the machine {result['speed_load_1min']}"
     )
-    good = result["accuracy"] >= WANTED_ACCURACY
-    fast = max(result["clips_per_s"], result["speed_clips_per_s_from_cpu"]) >= WANTED_CLIPS_PER_S
-    print(
-        f"At least {WANTED_ACCURACY:.0%}: {'yes' if good else 'NO'}. "
-        f"At least {WANTED_CLIPS_PER_S:g} clips a second: {'yes' if fast else 'NO'}."
-    )
+    yes_or_no = {
+        f"at least {WANTED_ACCURACY:.0%}": result["accuracy"] >= WANTED_ACCURACY,
+        f"{WANTED_CLIPS_PER_S:g} clips a second by the clock": result["clips_per_s"] >= WANTED_CLIPS_PER_S,
+        "by processor time": result["speed_clips_per_s_from_cpu"] >= WANTED_CLIPS_PER_S,
+    }
+    print("; ".join(f"{what}: {'yes' if holds else 'NO'}" for what, holds in yes_or_no.items()))
 
 
 if __name__ == "__main__":
