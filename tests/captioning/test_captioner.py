@@ -17,6 +17,7 @@ from ltx_wizard.captioning.captioner import (
     run_caption,
     uses_card,
 )
+from ltx_wizard.captioning.measured import known_motion
 from ltx_wizard.core.caption import has_slots
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import (
@@ -258,6 +259,13 @@ def test_measured_motion_reaches_the_captioner_in_its_instruction(
         assert clip.facts is not None and clip.facts.duration_s == pytest.approx(2.5, abs=0.2)
         assert clip.instruction.startswith(INSTRUCTION[:60])
         assert "{facts}" not in clip.instruction and "Measured: " in clip.instruction
+
+
+def test_measured_motion_is_kept_for_the_check(with_clips: Project, parrot: type[Parrot]) -> None:
+    run_caption(with_clips, CaptionJob(captioner="parrot"), SilentReport())
+    for clip, asked in zip(read_clips(with_clips), parrot.asked, strict=True):
+        kept = known_motion(with_clips, clip)
+        assert kept is not None and asked.facts is not None and kept.camera == asked.facts.camera
 
 
 def test_the_projects_own_instruction_is_used(with_clips: Project, parrot: type[Parrot]) -> None:
