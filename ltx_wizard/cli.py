@@ -96,7 +96,8 @@ def _add_dataset_commands(command: Callable[..., Add]) -> None:
     add = command("new", dataset.new, "Make a project.")
     add("--project", type=Path, required=True, metavar="DIR", help="folder to make it in")
     add("--name", default="", help="name that you see; default: the folder's")
-    add("--goal", default="style", choices=[goal.value for goal in Goal if goal is not Goal.CONTROL], help="what to learn")
+    goals = [goal.value for goal in Goal if goal is not Goal.CONTROL]
+    add("--goal", default="style", choices=goals, help="what to learn")
     add("--trigger", default=None, help='trigger word; default: a made-up one; "" for none')
     add("--model", default="", help="base model: its id, a folder, a .safetensors file or owner/name")
     add("--sample", action="store_true", help="the sample project, with videos and captions")
