@@ -122,7 +122,8 @@ def fit(records: Sequence[Record], start: MemoryModel) -> MemoryModel:
         return np.concatenate([np.array(errors), PRIOR * (vector - first) / scale])
 
     found = coefficients(_least_squares(residuals, first))
-    contexts = [record.context_gib for record in known if record.context_gib > 0]
+    # Beside other trainings on a card, theirs cannot be told from the driver's share.
+    contexts = [record.context_gib for record in known if record.alone and record.context_gib > 0]
     if contexts:
         found = found.model_copy(update={"context_gib": round(median(contexts), 3)})
     cards = sorted({record.card for record in known})

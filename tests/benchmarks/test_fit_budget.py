@@ -141,6 +141,18 @@ def test_predictions_follow_and_the_model_says_what_it_comes_from(fitted: Memory
     assert f"{fitted.records} trainings" in fitted.source
 
 
+def test_the_drivers_share_is_taken_from_runs_alone_on_a_card(
+    raws: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    crowded = [
+        {**raw, "alone_on_card": number < 3, "context_gib": 0.62 if number < 3 else 9.0}
+        for number, raw in enumerate(raws)
+    ]
+    (tmp_path / "one.json").write_text(json.dumps(crowded))
+    model = fit_budget.fit(fit_budget.read_records(tmp_path), read_memory_model(FIXED))
+    assert model.coefficients.context_gib == 0.62
+
+
 def test_random_recipes_are_compared_and_never_fitted(raws: list[dict[str, Any]], tmp_path: Path) -> None:
     """Absurd peaks of random recipes change the check, and nothing else."""
     absurd = [
