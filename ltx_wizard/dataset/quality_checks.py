@@ -266,7 +266,7 @@ def check_mirroring(dataset: Dataset) -> Finding | None:
         level="should" if text else "fine",
         title=f"{plural(len(found), 'clip')} mirrored that should perhaps not be",
         why=" ".join(why),
-        remedy="Set 'Mirror' to safe below, so that these are not mirrored.",
+        remedy="Set 'Mirror' to safe in the step Recipe, so that these are not mirrored.",
         clip_ids=tuple(found),
     )
 

@@ -27,6 +27,8 @@ _SHOW_USUAL_HOME = """home => {
     if (text.data.includes(home)) text.data = text.data.replaceAll(home, "~/LTX-Wizard");
   }
 }"""
+_LEFT_WHILE_LOADING = "AbortError: signal is aborted"
+"""Gradio says so when a page is reloaded while it still waits for an answer."""
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
@@ -176,5 +178,5 @@ def _forward(process: subprocess.Popen[str], lines: Queue[str]) -> None:
 
 
 def _hear(window: Window, message: Any) -> None:
-    if message.type == "error":
+    if message.type == "error" and not message.text.startswith(_LEFT_WHILE_LOADING):
         window.complaints.append(f"console: {message.text} {message.location.get('url', '')}")

@@ -71,10 +71,10 @@ def test_the_sample_project_becomes_an_exported_lora_by_clicking_only(app: Any, 
     page.locator("#export-primary").click()
     expect(page.locator(".wz-export")).to_have_count(1, timeout=_JOB_MS)
     expect(page.locator(".wz-verified li")).not_to_have_count(0)
-    expect(page.locator(".wz-download")).to_have_count(2)
+    expect(page.locator(".wz-lora-file")).to_have_count(2)
     window.shot("8-export")
     with page.expect_download() as download:
-        page.locator(".wz-download").first.click()
+        page.locator(".wz-lora-file").first.click()
     assert Path(download.value.path()).stat().st_size > 10_000
 
 

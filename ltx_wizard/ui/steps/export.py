@@ -141,7 +141,7 @@ def _download(project: Project, item: ExportedLora, what: str, comfy: bool) -> M
     if file is None:
         return None
     return h(
-        "a.wz-download",
+        "a.wz-lora-file",
         icon("download"),
         h("span", h("strong", file.name), h("small", what)),
         href=media.download_url(project, project.relative(file)),
