@@ -181,14 +181,16 @@ def write_transformer(
 ) -> Path:
     """Write it and give the path: the folder with config.json and shards, or the one safetensors file in it.
 
-    A single file has no config beside it, as on the hub. Main memory: one shard, or the whole single file.
+    A single file has no config beside it but one in its header, as on the hub. Main memory: one shard, or
+    the whole single file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = _on_meta(lambda: LTXVideoTransformer3DModel(**transformer_config(size)))
     tensors = _random_tensors(model.state_dict(), torch.device(device), dtype)
     if layout == "single-file":
         path = folder / f"ltxv-{size}-random.safetensors"
-        save_file({original_name(name): tensor for name, tensor in tensors}, path)
+        own = {"config": json.dumps({"transformer": transformer_config(size)})}
+        save_file({original_name(name): tensor for name, tensor in tensors}, path, metadata=own)
         return path
     model.save_config(str(folder))
     _write_shards(folder, "diffusion_pytorch_model", tensors, shard_bytes)

@@ -42,7 +42,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltx_wizard.app import datasets, projects
+from ltx_wizard.app import datasets, projects, workbench
 from ltx_wizard.core.errors import NoSpace
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.report import SilentReport
@@ -173,7 +173,7 @@ def test_a_caption_with_html_is_shown_as_text_in_every_step(project: Project, ma
     datasets.import_paths(project, [make_video("<s>x<s>.mp4", plain())])
     run_find_scenes(project, FindScenesJob(), SilentReport())
     run_cut(project, CutJob(), SilentReport())
-    datasets.save_caption(project, datasets.clips(project)[0].id, EVIL)
+    workbench.save(project, datasets.clips(project)[0].id, EVIL)
     shown = shown_html(build(), project)
     assert "A dog" in shown
     for markup in ("<script>alert", "<img src=x", "<i>Name", "<u>t<", "<s>x"):

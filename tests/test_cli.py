@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from model_files import original_transformer, write_header_only
 
-from ltx_wizard.app import datasets, jobs
+from ltx_wizard.app import datasets, jobs, workbench
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.cli import main
 from ltx_wizard.commands.console import Console, ConsoleReport, printable
@@ -385,7 +385,7 @@ def test_caption_drafts_what_is_missing(run: Run, cut_project: Project) -> None:
     assert answer.status == 0
     assert "Captions written: 1" in answer.out
     assert datasets.clips(cut_project)[0].caption_state is CaptionState.DRAFT
-    datasets.save_caption(cut_project, datasets.clips(cut_project)[0].id, "Mine.")
+    workbench.save(cut_project, datasets.clips(cut_project)[0].id, "Mine.")
     assert "Already there: 1" in run("caption", "--project", cut_project.folder).out
     assert datasets.clips(cut_project)[0].caption == "Mine."
     run("caption", "--project", cut_project.folder, "--overwrite")

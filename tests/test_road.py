@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ltx_wizard.app import datasets, jobs, projects, recipes
+from ltx_wizard.app import datasets, jobs, projects, recipes, workbench
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.recipe import Recipe, with_settings
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob
@@ -40,7 +40,7 @@ def test_real_videos_become_a_lora(long_video: Path, tmp_path: Path) -> None:
     _done(jobs.start_cut(project))
     _done(jobs.start_caption(project))
     for clip in datasets.clips(project):
-        datasets.save_caption(project, clip.id, clip.caption.replace("[subject]", "A rabbit on a bike"))
+        workbench.save(project, clip.id, clip.caption.replace("[subject]", "A rabbit on a bike"))
     assert not [finding for finding in datasets.check(project) if finding.level == "must"]
 
     run = jobs.start_training(project, _recipe(project))

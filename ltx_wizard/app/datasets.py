@@ -11,7 +11,7 @@ from ltx_wizard.app.settings import read_app_settings
 from ltx_wizard.core.clip import Clip, Rejected, Source, SourceScenes
 from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import whole_path
-from ltx_wizard.core.project import Goal, Project, trained_caption
+from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.recipe import DataSettings, Recipe, read_recipe
 from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, models_for_lora, needs_look_up
 from ltx_wizard.models.lookup import look_up
@@ -161,31 +161,6 @@ def planned_clips(project: Project) -> int:
         len(plan_pieces(source, found[source.id].scenes, settings))
         for source in sources(project)
         if source.id in found
-    )
-
-
-def save_caption(project: Project, clip_id: str, text: str) -> Clip:
-    from ltx_wizard.dataset.dataset import set_caption
-
-    return set_caption(project, clip_id, text)
-
-
-def replace_text(
-    project: Project, find: str, replace: str, regex: bool = False, preview: bool = False
-) -> list[tuple[str, str, str]]:
-    """Search and replace in all captions; gives (clip id, before, after) of those that change."""
-    from ltx_wizard.dataset.dataset import replace_in_captions
-
-    return replace_in_captions(project, find, replace, regex=regex, preview=preview)
-
-
-def captioned_text(project: Project, clip: Clip) -> str:
-    """The caption as training will see it: with the trigger word, unless the clip is for regularisation."""
-    settings = project.read_settings()
-    if clip.regularisation:
-        return " ".join(clip.caption.split())
-    return trained_caption(
-        clip.caption, settings.trigger_word, settings.trigger_placement, settings.trigger_pattern
     )
 
 

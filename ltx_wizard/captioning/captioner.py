@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
 
-from ltx_wizard.captioning.measured import keep_motion
+from ltx_wizard.captioning.measured import known_motion, measure_clip
 from ltx_wizard.core.caption import clean_caption
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import (
@@ -291,12 +291,9 @@ class _Work:
             return [answer for clip in clips for answer in self._answers([clip])]
 
     def _to_caption(self, clip: Clip) -> ToCaption:
-        from ltx_wizard.captioning.motion import measure_motion
-
         path = self._project.path(clip.file)
         try:
-            facts = measure_motion(path)
-            keep_motion(self._project, clip, facts)
+            facts = (known_motion(self._project, clip) or measure_clip(self._project, clip)).facts()
         except BadMediaFile:  # too short to measure, perhaps; a captioner says what else is wrong with it
             facts = None
         return ToCaption(path, clip.kind, facts, filled_instruction(self._project, facts, clip.kind))

@@ -18,10 +18,10 @@ from transformers import Florence2ForConditionalGeneration, Florence2Processor
 from ltx_wizard.captioning.captioner import ToCaption
 from ltx_wizard.captioning.frames import Still, sample_stills
 from ltx_wizard.captioning.local_model import (
+    LocalCaptioner,
     batch_for,
     device_and_precision,
     folder_of,
-    free_memory,
     in_batches,
     loading,
 )
@@ -29,7 +29,6 @@ from ltx_wizard.captioning.motion import MotionFacts, draft_caption
 from ltx_wizard.core.caption import MAX_WORDS, clean_caption, whole_sentences, word_count
 from ltx_wizard.core.clip import MediaKind
 from ltx_wizard.media.video import Frame
-from ltx_wizard.models.captioner_models import CaptionerModel
 
 TASK = "<MORE_DETAILED_CAPTION>"
 _PICTURES = 3
@@ -45,20 +44,10 @@ _SAME_SENTENCE = 0.75
 _SENTENCE = re.compile(r"[^.!?]+[.!?]?")
 
 
-class Florence2Captioner:
-    """Describes first, middle and last picture. vram_gib: as on a card of this size; 0: the card there is."""
+class Florence2Captioner(LocalCaptioner):
+    """Describes first, middle and last picture."""
 
-    parallel = 1
-    remote = False
-
-    def __init__(self, model: CaptionerModel, vram_gib: float = 0.0) -> None:
-        self.name = model.id
-        self.title = model.title
-        self.batch = 1
-        self._spec = model
-        self._vram_gib = vram_gib
-        self._model: Any = None
-        self._processor: Any = None
+    _processor: Any = None
 
     def load(self) -> None:
         folder = folder_of(self._spec)
@@ -82,8 +71,8 @@ class Florence2Captioner:
         ]
 
     def close(self) -> None:
-        self._model = self._processor = None
-        free_memory()
+        self._processor = None
+        super().close()
 
     @torch.inference_mode()
     def _describe(self, pictures: Sequence[Frame]) -> list[str]:

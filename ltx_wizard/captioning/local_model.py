@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -18,6 +18,25 @@ from ltx_wizard.models.precision import training_device
 from ltx_wizard.models.weights import find_parts
 
 Item = TypeVar("Item")
+
+
+class LocalCaptioner:
+    """A captioner with a model of its own. vram_gib: as on a card of this size; 0: the card that is there."""
+
+    parallel = 1
+    remote = False
+
+    def __init__(self, model: CaptionerModel, vram_gib: float = 0.0) -> None:
+        self.name = model.id
+        self.title = model.title
+        self.batch = 1
+        self._spec = model
+        self._vram_gib = vram_gib
+        self._model: Any = None
+
+    def close(self) -> None:
+        self._model = None
+        free_memory()
 
 
 def folder_of(model: CaptionerModel) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
-from ltx_wizard.core.clip import Clip
+from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.documents import Settings, is_file, read_text, write_text_atomically
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.lint import Measured
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ltx_wizard.captioning.motion import MotionFacts
 
 
-METHOD = 2
+METHOD = 3
 """Of the measurement: what an older one found is measured again."""
 
 
@@ -29,12 +29,28 @@ class Kept(Settings):
 
     method: int
     size_bytes: int
-    camera: tuple[str, ...] = ()
-    camera_sure: bool = False
-    light: tuple[str, ...] = ()
     subject_moves: bool = False
+    kind: MediaKind = MediaKind.VIDEO
+    duration_s: float = 0.0
+    camera: tuple[str, ...] = ()
+    camera_speed: str = ""
+    camera_sure: bool = False
+    subject_share: float = 0.0
     subject_direction: str = ""
+    subject_place: str = ""
+    subject_speed: float = 0.0
+    subject_trend: str = ""
+    light: tuple[str, ...] = ()
+    light_change: str = ""
     cuts_s: tuple[float, ...] = Field(default=(), description="Cuts left inside the clip, in seconds.")
+    bars: float = 0.0
+    sharpness: float = 0.0
+
+    def facts(self) -> MotionFacts:
+        """What was measured, as when it was."""
+        from ltx_wizard.captioning.motion import MotionFacts
+
+        return MotionFacts(**{item.name: getattr(self, item.name) for item in fields(MotionFacts)})
 
 
 def known_motion(project: Project, clip: Clip) -> Kept | None:
@@ -54,18 +70,15 @@ def measure_clip(project: Project, clip: Clip) -> Kept:
     """Measure a clip now, about 0.2 s for each second of it, and keep what was found. Raises BadMediaFile."""
     from ltx_wizard.captioning.motion import measure_motion
 
-    return keep_motion(project, clip, measure_motion(project.path(clip.file)))
-
-
-def keep_motion(project: Project, clip: Clip, facts: MotionFacts) -> Kept:
-    """Keep what somebody measured. A disk that is full costs only measuring again."""
-    found = asdict(facts)
+    path = project.path(clip.file)
+    facts = measure_motion(path)
     kept = Kept(
         method=METHOD,
-        size_bytes=project.path(clip.file).stat().st_size,
+        size_bytes=path.stat().st_size,
         subject_moves=facts.subject_moves,
-        **{name: found[name] for name in ("camera", "camera_sure", "light", "subject_direction", "cuts_s")},
+        **asdict(facts),
     )
+    # A disk that is full costs only measuring again.
     with suppress(WizardError):
         write_text_atomically(motion_file(project, clip), kept.model_dump_json())
     return kept

@@ -21,15 +21,15 @@ from transformers import AutoTokenizer, BitsAndBytesConfig, Qwen3VLForConditiona
 from ltx_wizard.captioning.captioner import ToCaption
 from ltx_wizard.captioning.frames import Still, frames_for, sample_stills
 from ltx_wizard.captioning.local_model import (
+    LocalCaptioner,
     batch_for,
     device_and_precision,
     folder_of,
-    free_memory,
     in_batches,
     loading,
 )
 from ltx_wizard.core.clip import MediaKind
-from ltx_wizard.models.captioner_models import CaptionerModel, Precision
+from ltx_wizard.models.captioner_models import Precision
 
 _MAX_TOKENS = 320
 """200 words are about 270 tokens; a sentence that is cut off goes when the answer is cleaned."""
@@ -92,22 +92,12 @@ class Seen:
     text: str
 
 
-class VisionCaptioner:
-    """Captions from frames with their times. vram_gib: as on a card of this size; 0: the card there is."""
+class VisionCaptioner(LocalCaptioner):
+    """Captions from frames with their times."""
 
-    parallel = 1
-    remote = False
-
-    def __init__(self, model: CaptionerModel, vram_gib: float = 0.0) -> None:
-        self.name = model.id
-        self.title = model.title
-        self.batch = 1
-        self._spec = model
-        self._vram_gib = vram_gib
-        self._sight = NARROW
-        self._model: Any = None
-        self._tokenizer: Any = None
-        self._layout: Layout | None = None
+    _sight = NARROW
+    _tokenizer: Any = None
+    _layout: Layout | None = None
 
     def load(self) -> None:
         folder = folder_of(self._spec)
@@ -138,8 +128,8 @@ class VisionCaptioner:
         return [answers[index] for index in range(len(clips))]
 
     def close(self) -> None:
-        self._model = self._tokenizer = None
-        free_memory()
+        self._tokenizer = None
+        super().close()
 
     @torch.inference_mode()
     def _ask(self, clips: Sequence[ToCaption]) -> list[str]:

@@ -16,7 +16,7 @@ from ltx_wizard.commands.dataset import opened
 from ltx_wizard.commands.following import event_count, follow
 from ltx_wizard.core.errors import BadSetting, NotFound, NotReady
 from ltx_wizard.core.project import Project, filled_prompt, safe_file_stem
-from ltx_wizard.core.recipe import Recipe, parse_bucket, recipe_settings, with_settings
+from ltx_wizard.core.recipe import Recipe, recipe_settings, with_settings
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob
 from ltx_wizard.core.units import duration_text, plural
 
@@ -140,9 +140,7 @@ def sample_size(project: Project, recipe: Recipe) -> tuple[int, int, int]:
     """Width, height, frames: as the recipe says, else as most clips are trained, else the model's own."""
     trained = Counter(datasets.bucket_plan(project).assignment.values()).most_common(1)
     bucket = trained[0][0] if trained else datasets.model_spec(project).default_bucket
-    width, height, frames = parse_bucket(bucket)
-    validation = recipe.validation
-    return validation.width or width, validation.height or height, validation.frames or frames
+    return recipe.validation.size_for(bucket)
 
 
 def paths_in(folder: Path, files: object) -> list[str]:

@@ -307,6 +307,11 @@ class ValidationSettings(Settings):
         default=50, ge=1, le=100_000, description="Measure the loss on held-out clips every so many steps."
     )
 
+    def size_for(self, bucket: str) -> tuple[int, int, int]:
+        """Width, height, frames of the samples where clips are trained in this bucket."""
+        width, height, frames = parse_bucket(bucket)
+        return self.width or width, self.height or height, self.frames or frames
+
 
 class Recipe(Document):
     """One way to train."""

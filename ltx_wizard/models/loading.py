@@ -21,10 +21,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ltx_wizard.core.recipe import MemorySettings, Quantization, check_offload
+from ltx_wizard.models.headers import read_header
 from ltx_wizard.models.offload import OffloadedBlocks
 from ltx_wizard.models.precision import tensors_given_back
 from ltx_wizard.models.quantized import is_quantized, quantized_layer, restored_layer
 from ltx_wizard.models.quantized_cache import QuantizedCache, read_tensor
+from ltx_wizard.models.recognise import transformer_config
 
 BLOCKS = "transformer_blocks"
 _CACHE_FORMAT = 2
@@ -39,7 +41,7 @@ def load_frozen(
     """The transformer in `source`, a folder in diffusers layout or an original single file, frozen, on the
     device, stored as `memory` says.
 
-    Raises OSError, KeyError, ValueError or SafetensorError for files that are damaged or of another
+    Raises BadInput, OSError, KeyError, ValueError or SafetensorError for files that are damaged or of another
     architecture, BadSetting for settings that do not go together.
     """
     check_offload(memory)
@@ -59,24 +61,6 @@ def empty_transformer(source: Path) -> LTXVideoTransformer3DModel:
     load_frozen does.
     """
     return _empty(_open(source).config)
-
-
-def single_file_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, object]:
-    """The configuration of an LTX-Video transformer that only its tensors describe: name -> shape, names as
-    in diffusers. Every released one has 32 heads. Raises KeyError for tensors of something else.
-    """
-    heads = 32
-    width, channels = shapes["proj_in.weight"]
-    layers = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith(f"{BLOCKS}."))
-    return {
-        "in_channels": channels,
-        "out_channels": shapes["proj_out.weight"][0],
-        "num_attention_heads": heads,
-        "attention_head_dim": width // heads,
-        "cross_attention_dim": shapes[f"{BLOCKS}.0.attn2.to_k.weight"][1],
-        "num_layers": layers,
-        "caption_channels": shapes["caption_projection.linear_1.weight"][1],
-    }
 
 
 @dataclass(frozen=True)
@@ -100,11 +84,12 @@ class _Weights:
 
 def _open(source: Path) -> _Weights:
     if source.is_file():
-        names = _names_in(source)
-        renamed: dict[str, str] = convert_ltx_transformer_checkpoint_to_diffusers({key: key for key in names})
+        header = read_header(source)
+        renamed: dict[str, str] = convert_ltx_transformer_checkpoint_to_diffusers(
+            {key: key for key in header.shapes}
+        )
         where = {name: (source, key) for name, key in renamed.items()}
-        shapes = {name: names[key] for name, key in renamed.items()}
-        return _Weights(single_file_config(shapes), where)
+        return _Weights(transformer_config(header), where)
     config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
     return _Weights(config, {name: (file, name) for file in _files(source) for name in _names_in(file)})
 
@@ -128,9 +113,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
-def _names_in(file: Path) -> dict[str, tuple[int, ...]]:
+def _names_in(file: Path) -> list[str]:
     with safe_open(file, framework="pt") as opened:
-        return {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+        return list(opened.keys())
 
 
 class _Placement:

@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
 
-from ltx_wizard.core.errors import BadInput, JobFailed, NotReady
+from ltx_wizard.core.errors import BadInput, BadSetting, JobFailed, NotReady
 from ltx_wizard.core.recipe import MemorySettings
 from ltx_wizard.models.loading import empty_transformer, load_frozen
 from ltx_wizard.models.precision import autocast_to, release_memory, storage_dtype
@@ -391,9 +391,18 @@ def _damage_explained(spec: ModelSpec, part: str) -> Iterator[None]:
     """Weights that are cut off, or of another architecture, become a message. So does full main memory."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError:
+    except (torch.cuda.OutOfMemoryError, BadSetting):
         raise
-    except (SafetensorError, ValueError, TypeError, RuntimeError, KeyError, OSError, MemoryError) as error:
+    except (
+        BadInput,
+        SafetensorError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        KeyError,
+        OSError,
+        MemoryError,
+    ) as error:
         if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_FULL):
             raise JobFailed(
                 problem=f"This computer's memory is too small for the {part} of {spec.title}.",
@@ -408,5 +417,6 @@ def _damage_explained(spec: ModelSpec, part: str) -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"{error} is missing"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = error.problem if isinstance(error, BadInput) else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

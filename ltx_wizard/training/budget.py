@@ -17,7 +17,7 @@ from typing import Literal
 
 from ltx_wizard.core.documents import read_text
 from ltx_wizard.core.errors import WizardError
-from ltx_wizard.core.recipe import MemorySettings, Recipe, parse_bucket
+from ltx_wizard.core.recipe import MemorySettings, Recipe, bucket_text, parse_bucket
 from ltx_wizard.core.units import GIB
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.training.memory_model import Coefficients, MemoryModel, StepTime, read_memory_model
@@ -242,9 +242,8 @@ def tokens(bucket: str, spec: ModelSpec) -> int:
 
 def sample_bucket(recipe: Recipe, buckets: Mapping[str, int]) -> str:
     """Size of the samples: as the recipe says, else as most clips are trained."""
-    width, height, frames = parse_bucket(max(buckets, key=lambda bucket: buckets[bucket]))
-    v = recipe.validation
-    return f"{v.width or width}x{v.height or height}x{v.frames or frames}"
+    common = max(buckets, key=lambda bucket: buckets[bucket])
+    return bucket_text(*recipe.validation.size_for(common))
 
 
 def lora_parameters(recipe: Recipe, shape: Architecture) -> int:

@@ -15,7 +15,7 @@ from diffusers import LTXVideoTransformer3DModel
 
 from ltx_wizard.core.events import SampleReady
 from ltx_wizard.core.project import Project, ProjectSettings, filled_prompt
-from ltx_wizard.core.recipe import Recipe, parse_bucket
+from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.report import Report, progress
 from ltx_wizard.core.run import JobFolder
 from ltx_wizard.dataset.dataset import read_clips
@@ -60,7 +60,7 @@ class Previews:
         self._encoders, self._transformer, self._texts = encoders, transformer, texts
         self._samples = _samples(recipe, self.prompts_of(recipe, project.read_settings()))
         bucket = _common_bucket(examples)
-        self._size = _preview_size(recipe, bucket)
+        self._size = recipe.validation.size_for(bucket)
         self._first_frame: Frames | None = None
         if any(sample.from_frame for sample in self._samples):
             self._first_frame = self._read_frame(project, clip_to_start_from(examples, bucket))
@@ -151,10 +151,3 @@ def _samples(recipe: Recipe, prompts: Sequence[str]) -> list[_Sample]:
 
 def _common_bucket(examples: Sequence[Example]) -> str:
     return Counter(example.bucket for example in examples).most_common(1)[0][0]
-
-
-def _preview_size(recipe: Recipe, bucket: str) -> tuple[int, int, int]:
-    """Width, height, frames: as the recipe says, else as most clips are trained."""
-    width, height, frames = parse_bucket(bucket)
-    validation = recipe.validation
-    return validation.width or width, validation.height or height, validation.frames or frames

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ltx_wizard.app import datasets, recipes
+from ltx_wizard.app import datasets, recipes, workbench
 from ltx_wizard.core.errors import BadDocument, NotFound
 from ltx_wizard.core.project import Goal, Project, TriggerPlacement
 from ltx_wizard.core.report import SilentReport
@@ -63,25 +63,30 @@ def test_a_folder_that_does_not_exist_cannot_be_imported(project: Project, tmp_p
         datasets.import_folder(project, tmp_path / "nowhere")
 
 
+def as_trained(project: Project) -> str:
+    """The first caption as the window shows it to be trained."""
+    return workbench.read(project).rows[0].trained
+
+
 def test_regularisation_clips_are_trained_without_the_trigger_word(filmed: Project) -> None:
     filmed.change_settings(trigger_word="zorbi")
     run_cut(filmed, CutJob(), SilentReport())
-    clip = datasets.save_caption(filmed, datasets.clips(filmed)[0].id, "A dog\nruns.")
-    assert datasets.captioned_text(filmed, clip) == "zorbi A dog runs."
+    clip = workbench.save(filmed, datasets.clips(filmed)[0].id, "A dog\nruns.")
+    assert as_trained(filmed) == "zorbi A dog runs."
     filmed.change_settings(trigger_placement=TriggerPlacement.LAST)
-    assert datasets.captioned_text(filmed, clip) == "A dog runs. zorbi"
+    assert as_trained(filmed) == "A dog runs. zorbi"
     datasets.set_regularisation(filmed, clip.source_id, True)
-    assert datasets.captioned_text(filmed, datasets.clips(filmed)[0]) == "A dog runs."
+    assert as_trained(filmed) == "A dog runs."
 
 
 def test_replacing_can_be_previewed(filmed: Project) -> None:
     run_cut(filmed, CutJob(), SilentReport())
-    clip = datasets.save_caption(filmed, datasets.clips(filmed)[0].id, "A dog runs.")
-    assert datasets.replace_text(filmed, "dog", "cat", preview=True) == [
+    clip = workbench.save(filmed, datasets.clips(filmed)[0].id, "A dog runs.")
+    assert workbench.preview_replace(filmed, [clip.id], "dog", "cat", regex=False) == [
         (clip.id, "A dog runs.", "A cat runs.")
     ]
     assert datasets.clips(filmed)[0].caption == "A dog runs."
-    datasets.replace_text(filmed, "dog", "cat")
+    workbench.replace_all(filmed, [clip.id], "dog", "cat", regex=False)
     assert datasets.clips(filmed)[0].caption == "A cat runs."
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ltx_wizard.app import datasets, jobs, recipes, settings
+from ltx_wizard.app import datasets, jobs, recipes, settings, workbench
 from ltx_wizard.core.clip import CaptionState
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, NotReady
 from ltx_wizard.core.events import CheckpointSaved, EventWriter, Finished, Started, Stopped
@@ -22,7 +22,7 @@ def cut(filmed: Project) -> Project:
     """A project with two captioned clips."""
     run_cut(filmed, CutJob(), SilentReport())
     for clip in datasets.clips(filmed):
-        datasets.save_caption(filmed, clip.id, "A white stripe blinks on a dark wall. The camera is static.")
+        workbench.save(filmed, clip.id, "A white stripe blinks on a dark wall. The camera is static.")
     return filmed
 
 
@@ -170,7 +170,7 @@ def test_stop_and_pause_leave_their_files(cut: Project) -> None:
 
 def test_drafting_captions_is_a_fix_that_runs_as_a_job(cut: Project) -> None:
     first = datasets.clips(cut)[0]
-    datasets.save_caption(cut, first.id, "")
+    workbench.save(cut, first.id, "")
     finding = Finding("captions", "must", "t", "w", clip_ids=(first.id,), fix="draft_captions")
     job = jobs.apply_fix(cut, finding)
     assert job is not None

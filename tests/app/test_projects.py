@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ltx_wizard.app import datasets, projects, recipes
+from ltx_wizard.app import datasets, projects, recipes, workbench
 from ltx_wizard.core import places
 from ltx_wizard.core.errors import BadInput, NoPermission, NotFound, WizardError
 from ltx_wizard.core.project import Goal, Project
@@ -100,7 +100,7 @@ def test_renaming_changes_the_name_and_not_the_folder(project: Project) -> None:
 def test_a_duplicate_has_the_dataset_and_not_the_runs(filmed: Project) -> None:
     run_cut(filmed, CutJob(), SilentReport())
     clips = datasets.clips(filmed)
-    datasets.save_caption(filmed, clips[0].id, "A caption.")
+    workbench.save(filmed, clips[0].id, "A caption.")
     recipes.change_setting(filmed, "steps", 9)
     (filmed.runs_folder / "0001-a").mkdir(parents=True)
     filmed.exports_folder.mkdir()
@@ -111,7 +111,7 @@ def test_a_duplicate_has_the_dataset_and_not_the_runs(filmed: Project) -> None:
     assert all(copy.path(clip.file).is_file() for clip in clips)
     assert recipes.current_recipe(copy).steps == 9
     assert not copy.runs_folder.exists() and not copy.exports_folder.exists()
-    datasets.save_caption(copy, clips[0].id, "Changed in the copy.")
+    workbench.save(copy, clips[0].id, "Changed in the copy.")
     assert datasets.clips(filmed)[0].caption == "A caption."
 
 

@@ -25,6 +25,7 @@ from ltx_wizard.core.errors import BadInput, BadSetting, JobFailed
 from ltx_wizard.core.recipe import MemorySettings, Quantization
 from ltx_wizard.models import loading, quantized, quantized_cache
 from ltx_wizard.models.catalog import EMBEDDED
+from ltx_wizard.models.headers import read_header
 from ltx_wizard.models.loading import load_frozen
 from ltx_wizard.models.ltx_video import load_transformer
 from ltx_wizard.models.precision import autocast_to
@@ -86,7 +87,8 @@ def test_an_original_file_is_read_as_by_diffusers(folder: Path, tmp_path: Path) 
 def test_an_original_file_may_hold_its_vae_as_well(tmp_path: Path) -> None:
     single = tiny.write_single_file(tmp_path)
     alone = load(single)
-    save_file({**load_file(single), "vae.decoder.conv_in.weight": torch.ones(3)}, single)
+    own = dict(read_header(single).metadata)
+    save_file({**load_file(single), "vae.decoder.conv_in.weight": torch.ones(3)}, single, metadata=own)
     assert same(load(single), alone)
 
 
