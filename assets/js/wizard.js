@@ -85,6 +85,11 @@
 
   function synchronise(next) {
     const moved = next.project !== state.project || next.step !== state.step;
+    const isLate = state.step && next.project === state.project && next.step !== state.step && !next.goes;
+    if (isLate) { // the user has gone on since: the server is told where to
+      send("go", { project: state.project, step: state.step });
+      return;
+    }
     Object.assign(state, next);
     showStep(next.step);
     writeAddress(next.project, next.step, moved);

@@ -146,13 +146,16 @@ class Page:
 
         shown = attempt(render)
         message = outcome.message if not shown.failed else shown.message
-        return {**updates, **rendered, **self._frame(project, view.name), view.notice: message}
+        goes = bool(outcome.go_to)
+        return {**updates, **rendered, **self._frame(project, view.name, goes), view.notice: message}
 
-    def _frame(self, project: Project | None, step: str) -> Updates:
+    def _frame(self, project: Project | None, step: str, goes: bool) -> Updates:
+        """goes: whether somebody asked for this step; else it is the one where an action began."""
         titles = [(view.name, view.title) for view in self.views.values()]
         state = {
             "project": str(project.folder) if project else "",
             "step": step,
+            "goes": goes,
             "title": self.views[step].title,
             "name": frame.project_name(project),
             "revision": revision(project) if project else "",
@@ -202,7 +205,8 @@ class Page:
 
     def _go(self, event: gr.EventData) -> Updates:
         data = event._data or {}
-        return self.show(str(data.get("project", "")), str(data.get("step", "")))
+        step = str(data.get("step", ""))
+        return self.show(str(data.get("project", "")), step, Outcome(go_to=step))
 
     def _view(self, step: str, project: Project | None, exact: bool = False) -> StepView:
         first = next(iter(self.views.values()))
