@@ -46,6 +46,7 @@ from ltx_wizard.core.run import (
     ImportDatasetJob,
     Job,
     JobFolder,
+    LabJob,
     MeasureJob,
     SampleJob,
     TrainJob,
@@ -55,7 +56,7 @@ from ltx_wizard.core.run import (
 
 Result = dict[str, JsonValue]
 
-_GPU_JOBS = (TrainJob, SampleJob, ExportJob, MeasureJob)
+_GPU_JOBS = (TrainJob, SampleJob, ExportJob, MeasureJob, LabJob)
 _QUEUE_POLL_S = 0.5
 
 
@@ -216,6 +217,10 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
         from ltx_wizard.sampling.concept import run_measure
 
         return lambda project, folder, _job, report: run_measure(project, folder, settings, report)
+    if isinstance(settings, LabJob):
+        from ltx_wizard.sampling.lab import run_lab
+
+        return lambda project, folder, _job, report: run_lab(project, folder, report)
     assert not isinstance(settings, DownloadJob)  # _work does it: it needs no project
     from ltx_wizard.sampling.verify import run_export
 

@@ -303,6 +303,7 @@ def describe(folder: JobFolder) -> str:
         "train": "training",
         "sample": "making sample videos",
         "measure": "measuring the LoRA",
+        "lab": "rendering the Lab",
         "export": "exporting the LoRA",
         "download": "downloading a model",
     }

@@ -185,6 +185,14 @@ class MeasureJob(Settings):
     memory: MemorySettings = MemorySettings()
 
 
+class LabJob(Settings):
+    """Make the videos that the project's Lab asks for and that are not made yet. What it asks for may grow
+    meanwhile: it is read again before each video.
+    """
+
+    kind: Literal["lab"] = "lab"
+
+
 class DownloadJob(Settings):
     """Fetch what is missing of a model. It belongs to no project.
 
@@ -210,6 +218,7 @@ JobSettings = Annotated[
         SampleJob,
         ExportJob,
         MeasureJob,
+        LabJob,
         DownloadJob,
     ],
     Field(discriminator="kind"),

@@ -150,6 +150,18 @@ def transformer_config(header: Header) -> dict[str, int]:
     }
 
 
+def linear_layers(transformer: Path) -> dict[str, tuple[int, int]]:
+    """(outputs, inputs) of every linear layer by diffusers' name, from the header of a transformer's file or
+    folder. Raises NotFound or BadInput.
+    """
+    shapes = {_diffusers_name(name): shape for name, shape in read_header(transformer).shapes.items()}
+    return {
+        name.removesuffix(".weight"): (shape[0], shape[1])
+        for name, shape in shapes.items()
+        if name.endswith(".weight") and len(shape) == 2 and not name.startswith("vae.")
+    }
+
+
 def recognise_configs(repository: str, transformer: Mapping[str, Any], vae: Mapping[str, Any]) -> Recognised:
     """What a hub repository in diffusers layout is, from the config.json of its transformer and its VAE.
 

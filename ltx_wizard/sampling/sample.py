@@ -100,7 +100,7 @@ def run_sample(project: Project, folder: JobFolder, job: SampleJob, report: Repo
     spec = find_model(job.model)
     first_frame = None
     if job.first_frame:
-        file = _picture_file(project, job.first_frame)
+        file = picture_file(project, job.first_frame)
         first_frame = read_first_frame(file, job.width, job.height, job.fps)
     model = LoadedModel(spec, [*job.prompts, job.negative_prompt], job.memory, report)
     if job.lora_file:
@@ -139,7 +139,7 @@ def step_reporter(report: Report, index: int, count: int, steps: int) -> Callabl
     return after_step
 
 
-def _picture_file(project: Project, given: str) -> Path:
+def picture_file(project: Project, given: str) -> Path:
     """The file of a clip by its id, or a file as its path says."""
     files = {clip.id: clip.training_file for clip in read_clips(project)}
     path = Path(files.get(given, given)).expanduser()
