@@ -16,7 +16,9 @@ from typing import cast
 MAX_WORDS = 200
 """The guide: LTX-Video responds best to descriptions under 200 words."""
 
-MIN_WORDS = 6
+MIN_WORDS = 20
+"""Shorter captions leave out most of the six parts."""
+
 SLOTS = ("[subject]", "[setting]")
 """What a draft leaves for a person to fill in."""
 

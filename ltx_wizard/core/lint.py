@@ -17,6 +17,7 @@ from functools import lru_cache
 from ltx_wizard.core import caption_words as words_of
 from ltx_wizard.core.caption import (
     MAX_WORDS,
+    MIN_WORDS,
     ends_whole,
     flatten,
     has_markup,
@@ -31,9 +32,6 @@ from ltx_wizard.core.caption import (
     word_count,
 )
 from ltx_wizard.core.project import TriggerPlacement, has_trigger, trained_caption
-
-SHORT_WORDS = 20
-"""Shorter captions leave out most of the six parts."""
 
 _LONG_SENTENCE_WORDS = 12
 _REPEATED_SHARE = 0.8
@@ -216,7 +214,7 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
     against = contradiction(text, context.measured)
     return [
         _when(words > MAX_WORDS, "long", f"{words} words: shorten it to {MAX_WORDS}.", "Cut after a sentence"),
-        _when(words < SHORT_WORDS, "short", f"Only {words} words: say what moves, what it looks like, and where."),
+        _when(words < MIN_WORDS, "short", f"Only {words} words: say what moves, what it looks like, and where."),
         _when(has_markup(caption), "markup", "It holds HTML, line breaks or characters that cannot be printed.", "Clean the text"),
         _when(has_slots(text), "slots", "Replace the words in brackets by what can be seen."),
         _when(has_opener(text), "opener", "Start with the action, not with 'The video shows'.", "Start with the action"),
@@ -233,7 +231,7 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
 
 def _refusal_only(_caption: str, text: str, _context: Context) -> list[Lint | None]:
     rest = _without(text, _REFUSAL)
-    fix = "Drop that sentence" if word_count(rest) >= SHORT_WORDS else ""
+    fix = "Drop that sentence" if word_count(rest) >= MIN_WORDS else ""
     return [Lint("refusal", "This is a model's excuse, not a caption. Write it, or caption it again.", fix)]
 
 

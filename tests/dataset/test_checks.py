@@ -6,6 +6,7 @@ import pytest
 
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import BadInput
+from ltx_wizard.core.lint import lint
 from ltx_wizard.core.project import Goal, Project, ProjectSettings
 from ltx_wizard.dataset.buckets import plan_buckets
 from ltx_wizard.dataset.checks import CHECKS, FIXES, Finding, apply_fix, check_dataset, count_trigger
@@ -14,7 +15,7 @@ from ltx_wizard.models.catalog import EMBEDDED, LTXV_2B_096_DEV
 from ltx_wizard.models.spec import ModelSpec
 
 SPEC = LTXV_2B_096_DEV
-GOOD = "A {} dog runs along a sandy beach at noon. The camera is static."
+GOOD = "A {} dog runs along a sandy beach at noon, past blue boats and a white pier. The camera is static and low."
 
 
 def a_clip(index: int = 0, caption: str | None = None, **changes: Any) -> Clip:
@@ -188,6 +189,13 @@ def test_captions_worth_changing_are_named(caption: str, finding: str) -> None:
     found = check([*clips_of(20), a_clip(30, caption)])[finding]
     assert found.level == "should"
     assert found.clip_ids == ("c30",)
+
+
+@pytest.mark.parametrize("words", [19, 20])
+def test_a_caption_is_short_for_the_check_where_it_is_short_in_the_workbench(words: int) -> None:
+    caption = "A dog runs. " + " ".join(["Waves"] * (words - 3))
+    is_short = "short" in {item.rule for item in lint(caption)}
+    assert ("short_captions" in check([*clips_of(20), a_clip(30, caption)])) is is_short is (words < 20)
 
 
 def test_ordinary_text_is_not_taken_for_markup() -> None:
