@@ -61,12 +61,57 @@ class StepDone(_Event):
     memory_gib: float = 0.0
 
 
+class StepSkipped(_Event):
+    """A step that changed nothing, because its loss or its gradient was not a number.
+
+    in_a_row: how many it is since the last step that counted.
+    """
+
+    kind: Literal["step_skipped"] = "step_skipped"
+    step: int
+    steps: int
+    what: Literal["loss", "gradient"]
+    in_a_row: int
+
+
+class WentBack(_Event):
+    """The run threw away what came after `step` and goes on from the checkpoint of that step (0: from the
+    start). learning_rate_scale: what the recipe's learning rate is multiplied by from now on.
+    """
+
+    kind: Literal["went_back"] = "went_back"
+    step: int
+    from_step: int
+    reason: str
+    learning_rate_scale: float
+
+    @property
+    def text(self) -> str:
+        """'At step 152 ... Training goes on from step 150 with ...', as screen and command line say it."""
+        start = f"the checkpoint of step {self.step:,}" if self.step else "the start"
+        rate = (
+            "" if self.learning_rate_scale == 1 else f", at {self.learning_rate_scale:g} x the learning rate"
+        )
+        return f"{self.reason} The run has gone back to {start}{rate}."
+
+
 class Validated(_Event):
-    """Loss on the fixed validation set: same clips, sigmas and noise every time."""
+    """Loss on the fixed validation set: same clips, noise levels and noise every time.
+
+    bands: the mean at each noise level, by its name ('0.2'). each: the loss of every clip, noise level and
+    noise, always in the same order, so that two steps are compared pair by pair. fixed_set: names exactly
+    what was measured; losses of two runs are comparable to the last digit where it is the same. learnt: it
+    was measured on clips that are trained on, as there were too few to keep one out, and so shows no
+    overfitting. Events of earlier versions have the loss alone.
+    """
 
     kind: Literal["validated"] = "validated"
     step: int
     loss: float
+    bands: dict[str, float] = Field(default_factory=dict[str, float])
+    each: tuple[float, ...] = ()
+    fixed_set: str = ""
+    learnt: bool = False
 
 
 class SampleReady(_Event):
@@ -114,6 +159,13 @@ class Warned(_Event):
     message: str
 
 
+class ClipDone(_Event):
+    """A clip of the job is done and saved: who goes on with the job leaves it out."""
+
+    kind: Literal["clip_done"] = "clip_done"
+    clip: str
+
+
 class Finished(_Event):
     """The job is done. result: what it made, by kind of job."""
 
@@ -143,11 +195,14 @@ Event = Annotated[
         Started,
         Progress,
         StepDone,
+        StepSkipped,
+        WentBack,
         Validated,
         SampleReady,
         CheckpointSaved,
         SettingChanged,
         Warned,
+        ClipDone,
         Finished,
         Stopped,
         Failed,

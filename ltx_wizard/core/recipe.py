@@ -307,10 +307,52 @@ class ValidationSettings(Settings):
         default=50, ge=1, le=100_000, description="Measure the loss on held-out clips every so many steps."
     )
 
+    loss_clips: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="Measure it on at most so many held-out clips. More is steadier and takes longer.",
+    )
+
     def size_for(self, bucket: str) -> tuple[int, int, int]:
         """Width, height, frames of the samples where clips are trained in this bucket."""
         width, height, frames = parse_bucket(bucket)
         return self.width or width, self.height or height, self.frames or frames
+
+
+class HealthSettings(Settings):
+    """What happens when a training goes wrong, or has gone on for too long."""
+
+    bad_steps: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="A step whose loss or gradient is not a number changes nothing. After so many in a row the run goes back to its last good checkpoint.",
+    )
+    watch_divergence: bool = Field(
+        default=True,
+        description="Go back as well when the loss has climbed far above where it was and stays there.",
+    )
+    go_backs: int = Field(
+        default=1,
+        ge=0,
+        le=10,
+        description="How often the run may go back before it stops with an explanation.",
+    )
+    go_back_lr: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="The learning rate is multiplied by this each time the run goes back: the same rate would break it again.",
+    )
+    keep_best: bool = Field(
+        default=True,
+        description="Keep the checkpoint with the lowest validation loss on disk, too, and offer it first.",
+    )
+    early_stop: bool = Field(
+        default=False,
+        description="End the run once the validation loss has clearly risen while the training loss falls. Quality may fall and rise again between checkpoints: leave it off if you want to compare them all.",
+    )
 
 
 class Recipe(Document):
@@ -332,6 +374,7 @@ class Recipe(Document):
     memory: MemorySettings = MemorySettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     validation: ValidationSettings = ValidationSettings()
+    health: HealthSettings = HealthSettings()
 
 
 RECIPE_GROUPS: dict[str, str] = {
@@ -343,6 +386,7 @@ RECIPE_GROUPS: dict[str, str] = {
     "memory": "Memory",
     "checkpoints": "Checkpoints",
     "validation": "Samples and validation",
+    "health": "When it goes wrong",
 }
 
 

@@ -15,6 +15,7 @@ from ltx_wizard.core.documents import Document, Settings, is_file, read_document
 from ltx_wizard.core.errors import NotFound
 from ltx_wizard.core.events import (
     CheckpointSaved,
+    ClipDone,
     Event,
     Failed,
     Finished,
@@ -23,9 +24,11 @@ from ltx_wizard.core.events import (
     SettingChanged,
     Started,
     StepDone,
+    StepSkipped,
     Stopped,
     Validated,
     Warned,
+    WentBack,
     read_events,
 )
 from ltx_wizard.core.project import safe_file_stem
@@ -81,6 +84,12 @@ class CropJob(Settings):
 
     kind: Literal["crop"] = "crop"
     clip_ids: tuple[str, ...] = ()
+
+
+class ContactSheetJob(Settings):
+    """Draw one picture of all clips."""
+
+    kind: Literal["contact_sheet"] = "contact_sheet"
 
 
 class ImportDatasetJob(Settings):
@@ -212,6 +221,7 @@ JobSettings = Annotated[
         ConformJob,
         CheckClipsJob,
         CropJob,
+        ContactSheetJob,
         ImportDatasetJob,
         ExportDatasetJob,
         TrainJob,
@@ -360,7 +370,10 @@ class JobStatus:
     samples: tuple[SampleReady, ...] = ()
     checkpoints: tuple[CheckpointSaved, ...] = ()
     changes: tuple[SettingChanged, ...] = ()
+    skipped: tuple[StepSkipped, ...] = ()
+    returns: tuple[WentBack, ...] = ()
     warnings: tuple[str, ...] = ()
+    done_clips: tuple[str, ...] = ()
     result: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     problem: str = ""
     remedy: str = ""
@@ -387,6 +400,7 @@ class _Builder:
         self._validations = list(start.validations)
         self._samples = list(start.samples)
         self._checkpoints = list(start.checkpoints)
+        self._done_clips = list(start.done_clips)
 
     def add(self, event: Event) -> None:
         self._last = replace(self._last, updated_at=event.time)
@@ -405,6 +419,15 @@ class _Builder:
             self._checkpoints.append(event)
         elif isinstance(event, SettingChanged):
             self._last = replace(self._last, changes=(*self._last.changes, event))
+        elif isinstance(event, StepSkipped):
+            skipped = (*self._last.skipped, event)
+            self._last = replace(
+                self._last, step=event.step, steps=event.steps, progress=None, skipped=skipped
+            )
+        elif isinstance(event, WentBack):
+            self._last = replace(self._last, returns=(*self._last.returns, event))
+        elif isinstance(event, ClipDone):
+            self._done_clips.append(event.clip)
         elif isinstance(event, Warned):
             self._last = replace(self._last, warnings=(*self._last.warnings, event.message))
         else:
@@ -417,6 +440,7 @@ class _Builder:
             validations=tuple(self._validations),
             samples=tuple(self._samples),
             checkpoints=tuple(self._checkpoints),
+            done_clips=tuple(self._done_clips),
         )
 
     def _start(self, event: Started) -> None:
@@ -431,6 +455,7 @@ class _Builder:
             steps=event.steps or self._last.steps,
             started_at=event.time,
             progress=None,
+            skipped=tuple(item for item in self._last.skipped if item.step <= event.step),
             result={},
             problem="",
             remedy="",

@@ -20,9 +20,11 @@ from ltx_wizard.core.events import (
     SettingChanged,
     Started,
     StepDone,
+    StepSkipped,
     Stopped,
     Validated,
     Warned,
+    WentBack,
     read_events,
 )
 
@@ -30,7 +32,9 @@ ONE_OF_EACH: tuple[Event, ...] = (
     Started(pid=7, step=10, steps=200),
     Progress(stage="Encoding clips", done=1, total=3, message="a\nb \u2028 c"),
     StepDone(step=11, steps=200, loss=0.25, learning_rate=1e-4, grad_norm=0.5, step_s=1.5, memory_gib=3.2),
-    Validated(step=11, loss=0.3),
+    StepSkipped(step=12, steps=200, what="gradient", in_a_row=1),
+    WentBack(step=10, from_step=12, reason="The loss was not a number.", learning_rate_scale=0.5),
+    Validated(step=11, loss=0.3, bands={"0.2": 0.1, "0.8": 0.5}, each=(0.1,), fixed_set="ab", learnt=True),
     SampleReady(step=11, prompt_index=0, prompt='<b>"x"</b>', seed=42, file="samples/x.mp4"),
     CheckpointSaved(step=11, file="checkpoints/step-000011"),
     SettingChanged(setting="memory.precision", value="fp32", reason="No GPU."),
@@ -127,6 +131,12 @@ def test_rubbish_that_a_crash_left_is_skipped(file: Path, garbage: bytes) -> Non
         crashed.write(garbage)
     write(file, Stopped())
     assert [event.kind for event in read_events(file)] == ["started", "stopped"]
+
+
+def test_a_validation_of_an_earlier_version_is_still_read(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b'{"time": 1.0, "kind": "validated", "step": 50, "loss": 0.25}\n')
+    assert read_events(file) == [Validated(time=1.0, step=50, loss=0.25)]
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])

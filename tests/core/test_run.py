@@ -18,9 +18,11 @@ from ltx_wizard.core.events import (
     SettingChanged,
     Started,
     StepDone,
+    StepSkipped,
     Stopped,
     Validated,
     Warned,
+    WentBack,
 )
 from ltx_wizard.core.recipe import Recipe, with_settings
 from ltx_wizard.core.run import (
@@ -124,6 +126,17 @@ def test_a_resumed_run_reads_like_one_that_never_stopped() -> None:
     assert [item.step for item in resumed.losses] == [item.step for item in straight.losses]
     assert [item.step for item in resumed.checkpoints] == [4, 8]
     assert (resumed.state, resumed.step) == (straight.state, straight.step) == (JobState.FINISHED, 8)
+
+
+def test_a_run_that_went_back_forgets_the_steps_it_skipped_but_not_that_it_went_back() -> None:
+    skipped = [StepSkipped(step=7, steps=8, what="loss", in_a_row=1)]
+    back = WentBack(step=4, from_step=7, reason="The loss was not a number.", learning_rate_scale=0.5)
+    broken = fold([*HISTORY, *skipped])
+    assert (broken.step, broken.skipped) == (7, tuple(skipped))
+    status = fold([*HISTORY, *skipped, back, Started(pid=0, step=4, steps=8)])
+    assert (status.step, status.skipped, status.returns) == (4, (), (back,))
+    assert [item.step for item in status.validations] == [0, 4]
+    assert "checkpoint of step 4, at 0.5 x the learning rate" in back.text
 
 
 @pytest.mark.parametrize(
