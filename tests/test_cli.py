@@ -24,15 +24,14 @@ from ltx_wizard.cli import main
 from ltx_wizard.commands.console import Console, ConsoleReport, printable
 from ltx_wizard.commands.demo import DemoReport
 from ltx_wizard.commands.following import JobStopped, follow
-from ltx_wizard.commands.loss_chart import write_loss_chart
 from ltx_wizard.commands.training import sample_job, settings_of
 from ltx_wizard.core.clip import CaptionState
-from ltx_wizard.core.errors import BadSetting, JobFailed, NotReady
-from ltx_wizard.core.events import Progress, StepDone, Validated
+from ltx_wizard.core.errors import BadSetting, JobFailed
+from ltx_wizard.core.events import Progress
 from ltx_wizard.core.places import ROOT
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.report import progress
-from ltx_wizard.core.run import CaptionJob, FindScenesJob, fold
+from ltx_wizard.core.run import CaptionJob, FindScenesJob
 
 MakeVideo = Callable[..., Path]
 Run = Callable[..., "Answer"]
@@ -566,26 +565,6 @@ def test_an_old_console_shows_question_marks_for_what_it_does_not_know() -> None
     old = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     assert printable("katze 🐈 \udcff.mp4", old) == "katze ? ?.mp4"
     Console(stream=old).say("katze 🐈")
-
-
-# The loss chart
-
-
-def test_the_loss_chart_is_a_picture_with_both_lines_and_dots(tmp_path: Path) -> None:
-    from PIL import Image
-
-    steps = [
-        StepDone(step=step, steps=50, loss=2 / step, learning_rate=1e-3, grad_norm=1, step_s=0.1)
-        for step in range(1, 51)
-    ]
-    status = fold([Validated(step=0, loss=2.0), *steps, Validated(step=50, loss=0.5)])
-    path = tmp_path / "loss.png"
-    write_loss_chart(path, status, "Fifty steps")
-    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).tolist()
-    colours = {tuple(pixel) for pixel in pixels}
-    assert {(0xA9, 0xB8, 0xE8), (0x2F, 0x4F, 0xC4), (0xD9, 0x54, 0x1E)} <= colours
-    with pytest.raises(NotReady):
-        write_loss_chart(path, fold([]), "Nothing")
 
 
 # Demo

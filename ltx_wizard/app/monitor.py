@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltx_wizard.app import jobs
+from ltx_wizard.app import datasets, jobs
+from ltx_wizard.app.advisor import Advice, RecommendedCheckpoint, advise, recommended_checkpoint
+from ltx_wizard.app.curves import Curves, Point, curves_of
 from ltx_wizard.core.errors import WizardError
-from ltx_wizard.core.events import CheckpointSaved, SampleReady, SettingChanged, StepDone
+from ltx_wizard.core.events import CheckpointSaved, SampleReady, SettingChanged
 from ltx_wizard.core.project import Project
+from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, TrainJob
-
-SMOOTHING = 0.98
-"""Decay of the running mean: it remembers about the last 50 steps. A single loss says little, because each
-step draws its own noise levels."""
 
 TREND_STEPS = 200
 """The trend is judged over so many of the last steps."""
@@ -30,7 +31,8 @@ _LOG_BYTES = 16 * 1024
 _RISE = 1.05
 """A validation loss 5 % above its lowest, twice in a row, counts as rising. Not measured."""
 
-Points = tuple[tuple[int, float], ...]
+_ADVICE_S = 5.0
+"""Advice is thought over again after so many seconds: the page asks each second."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,21 @@ class SampleView:
 
 @dataclass(frozen=True)
 class RunView:
-    """losses, smoothed, validations: (step, loss), finite numbers only. health and now: one sentence each."""
+    """curves: grow while the run goes on. health and now: one sentence each. advice: the worst first."""
 
     state: JobState
     step: int
     steps: int
     fraction: float
-    losses: Points
-    smoothed: Points
-    validations: Points
+    curves: Curves
     seconds_left: float
     learning_rate: float
     step_s: float
     memory_gib: float
     now: str
     health: str
-    samples: tuple[SampleView, ...]
+    advice: tuple[Advice, ...]
+    recommended: RecommendedCheckpoint | None
     checkpoints: tuple[tuple[int, Path], ...]
     warnings: tuple[str, ...]
     changes: tuple[SettingChanged, ...]
@@ -71,28 +72,26 @@ class RunView:
 
 def run_view(project: Project, job: JobFolder) -> RunView:
     """Everything that the page shows of a run. With a damaged job file its length is unknown."""
-    status = jobs.status(job)
-    steps = status.steps or _planned_steps(job)
-    losses = _finite((item.step, item.loss) for item in status.losses)
-    validations = _finite((item.step, item.loss) for item in status.validations)
-    smoothed = smooth(losses)
-    last = status.losses[-1] if status.losses else None
-    step_s = _mean([item.step_s for item in status.losses[-_RECENT_STEPS:]])
+    status, curves = jobs.status(job), curves_of(job)
+    recipe = recipe_of(job)
+    steps = status.steps or (recipe.steps if recipe else 0)
+    columns = curves.columns
+    step_s = _mean(columns["step_s"][-_RECENT_STEPS:])
+    thought = _thought_over(project, job, status, recipe)
     return RunView(
         state=status.state,
         step=status.step,
         steps=steps,
         fraction=min(1.0, status.step / steps) if steps else 0.0,
-        losses=losses,
-        smoothed=smoothed,
-        validations=validations,
+        curves=curves,
         seconds_left=0.0 if status.is_over else step_s * max(0, steps - status.step),
-        learning_rate=last.learning_rate if last else 0.0,
+        learning_rate=_last(columns["learning_rate"]),
         step_s=step_s,
-        memory_gib=last.memory_gib if last else 0.0,
+        memory_gib=_last(columns["memory_gib"]),
         now=_now(status),
-        health=health(status.losses, validations),
-        samples=_samples(job, status.samples),
+        health=health(columns["loss"][-TREND_STEPS:], curves.validation_points()),
+        advice=thought.advice,
+        recommended=thought.recommended,
         checkpoints=_checkpoints(job, status.checkpoints),
         warnings=status.warnings,
         changes=status.changes,
@@ -102,29 +101,28 @@ def run_view(project: Project, job: JobFolder) -> RunView:
     )
 
 
-def smooth(points: Sequence[tuple[int, float]], decay: float = SMOOTHING) -> Points:
-    """A running mean, unbiased from the start: m_n = d m_(n-1) + (1 - d) x_n, shown as m_n / (1 - d^n).
-
-    A value depends on earlier points only, so a page can add new ones to what it has.
-    """
-    smoothed: list[tuple[int, float]] = []
-    mean, weight = 0.0, 0.0
-    for step, value in points:
-        mean = decay * mean + (1 - decay) * value
-        weight = decay * weight + (1 - decay)
-        smoothed.append((step, mean / weight))
-    return tuple(smoothed)
+def sample_view(job: JobFolder, event: SampleReady) -> SampleView:
+    return SampleView(event.step, event.prompt_index, event.prompt, job.folder / event.file)
 
 
-def health(losses: Sequence[StepDone], validations: Sequence[tuple[int, float]]) -> str:
-    """How the training goes, in one sentence.
+def recipe_of(job: JobFolder) -> Recipe | None:
+    """The recipe that a run was started with; None where its job file is damaged."""
+    try:
+        settings = job.read_job().settings
+    except WizardError:
+        return None
+    return settings.recipe if isinstance(settings, TrainJob) else None
+
+
+def health(losses: Sequence[float], validations: Sequence[Point]) -> str:
+    """How the training goes, in one sentence. losses: of the last steps.
 
     Not a number: any of the last 20 losses. Overfitting: the last two validation losses are 5 % above the
     lowest one while the training loss does not rise. Else the two halves of the last 200 steps are compared:
     falling or rising when their means are further apart than twice the standard error of the difference;
     otherwise flat.
     """
-    recent = [item.loss for item in losses[-TREND_STEPS:]]
+    recent = losses[-TREND_STEPS:]
     if any(not math.isfinite(loss) for loss in recent[-_RECENT_STEPS:]):
         return "The loss is not a number any more: stop, lower the learning rate and train again."
     recent = [loss for loss in recent if math.isfinite(loss)]
@@ -168,7 +166,7 @@ def _trend(losses: Sequence[float]) -> int:
     return 1 if difference > 0 else -1
 
 
-def _overfits_since(validations: Sequence[tuple[int, float]]) -> int | None:
+def _overfits_since(validations: Sequence[Point]) -> int | None:
     """The step with the lowest validation loss, where the last two are clearly above it."""
     if len(validations) < 3:
         return None
@@ -176,7 +174,7 @@ def _overfits_since(validations: Sequence[tuple[int, float]]) -> int | None:
     return best_step if all(loss > lowest * _RISE for _, loss in validations[-2:]) else None
 
 
-def _validation_words(validations: Sequence[tuple[int, float]]) -> str:
+def _validation_words(validations: Sequence[Point]) -> str:
     if len(validations) < 2:
         return ""
     first, last = validations[0][1], validations[-1][1]
@@ -197,33 +195,43 @@ def _now(status: JobStatus) -> str:
     return ended.get(status.state, "Training" if status.losses else "Starting")
 
 
-def _samples(job: JobFolder, events: Sequence[SampleReady]) -> tuple[SampleView, ...]:
-    """A sample that was made again after a resume replaces the older one."""
-    views = {
-        (item.step, item.prompt_index): SampleView(
-            item.step, item.prompt_index, item.prompt, job.folder / item.file
-        )
-        for item in events
-    }
-    return tuple(views[key] for key in sorted(views))
-
-
 def _checkpoints(job: JobFolder, events: Sequence[CheckpointSaved]) -> tuple[tuple[int, Path], ...]:
     """Those that are still there: older ones are deleted as new ones come."""
     told = {item.step for item in events}
     return tuple((step, job.checkpoint_folder(step)) for step in job.saved_steps() if step in told)
 
 
-def _planned_steps(job: JobFolder) -> int:
-    try:
-        settings = job.read_job().settings
-    except WizardError:
-        return 0
-    return settings.recipe.steps if isinstance(settings, TrainJob) else 0
+@dataclass(frozen=True)
+class _Thought:
+    """What the advisor said, when, and of how much."""
+
+    advice: tuple[Advice, ...]
+    recommended: RecommendedCheckpoint | None
+    at: float
+    of: tuple[JobState, int, int]
 
 
-def _finite(points: Iterable[tuple[int, float]]) -> Points:
-    return tuple(point for point in points if math.isfinite(point[1]))
+_thoughts: OrderedDict[Path, _Thought] = OrderedDict()
+_KEPT_THOUGHTS = 12
+
+
+def _thought_over(project: Project, job: JobFolder, status: JobStatus, recipe: Recipe | None) -> _Thought:
+    """The advisor reads the whole run, so it is asked every few seconds, and when the run has ended."""
+    of, now = (status.state, len(status.losses), len(status.validations)), time.monotonic()
+    known = _thoughts.get(job.folder)
+    if known and (known.of == of or (known.of[0] == of[0] and now - known.at < _ADVICE_S)):
+        return known
+    clips = [clip for clip in datasets.clips(project) if not clip.regularisation]
+    advice = advise(status, recipe, len(clips)) if recipe else []
+    thought = _Thought(tuple(advice), recommended_checkpoint(status, job.saved_steps()), now, of)
+    _thoughts[job.folder] = thought
+    while len(_thoughts) > _KEPT_THOUGHTS:
+        _thoughts.popitem(last=False)
+    return thought
+
+
+def _last(values: Sequence[float]) -> float:
+    return values[-1] if values else 0.0
 
 
 def _mean(values: Sequence[float]) -> float:

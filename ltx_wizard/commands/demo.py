@@ -11,13 +11,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ltx_wizard.app import datasets, jobs, projects, recipes, settings, system
+from ltx_wizard.app import datasets, jobs, plots, projects, recipes, settings, system
+from ltx_wizard.app.curves import curves_of
+from ltx_wizard.app.lab import sample_size
 from ltx_wizard.app.projects import SampleGuide
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import cut, draft_captions, find_scenes, fix_findings
 from ltx_wizard.commands.following import follow
-from ltx_wizard.commands.loss_chart import write_loss_chart
-from ltx_wizard.commands.training import export_lora, losses_around, paths_in, sample_size
+from ltx_wizard.commands.training import export_lora, losses_around, paths_in
 from ltx_wizard.core.documents import Document, write_document
 from ltx_wizard.core.errors import BadInput, explain_os_error
 from ltx_wizard.core.project import Project
@@ -85,7 +86,7 @@ def demo(given: Namespace, console: Console) -> int:
         exported = export_lora(project, run, trained.step, EXPORT_NAME, 1.0, console)
     lora, comfyui = copy_files([str(exported["lora"]), str(exported["lora_comfyui"])], out / "lora")
     chart = out / "loss.png"
-    write_loss_chart(chart, trained, f"{recipe.title or recipe.name}: {trained.step} steps")
+    plots.write_plot(chart, [plots.Line("Training", curves_of(run))], recipe.title or recipe.name)
     before, after = losses_around(trained)
     report = DemoReport.model_validate(
         {

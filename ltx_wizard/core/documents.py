@@ -70,6 +70,22 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def read_bytes_from(path: Path, offset: int) -> tuple[bytes, int]:
+    """What a growing file holds from an offset on, and its size; a file that is not there is empty.
+
+    Raises WizardError where it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(min(offset, size))
+            return file.read(), size
+    except FileNotFoundError:
+        return b"", 0
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def is_file(path: Path) -> bool:
     """Whether a file is there. Raises WizardError where the system does not let us look."""
     try:

@@ -16,19 +16,20 @@ from ltx_wizard.core.errors import BadInput, WizardError
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobStatus
 from ltx_wizard.core.units import duration_text
-from ltx_wizard.ui import workbench_live
+from ltx_wizard.ui import lab_live, workbench_live
 from ltx_wizard.ui.boundary import opened
 from ltx_wizard.ui.download_panel import act, download_json
-from ltx_wizard.ui.steps.train_data import run_json
+from ltx_wizard.ui.steps.train_data import Had, run_curves_json, run_json, save_plots
 
 _LARGEST_BODY = 64 * 1024
-_LONGEST_NUMBER = 10
 
 
 def live_routes() -> list[Route]:
     return [
         Route("/wizard/live/status", _answer(_status)),
         Route("/wizard/live/run", _answer(_run)),
+        Route("/wizard/live/run/curves", _answer(_run_curves)),
+        Route("/wizard/live/run/plot", _posted(save_plots), methods=["POST"]),
         Route("/wizard/live/caption", _posted(_store_caption), methods=["POST"]),
         Route("/wizard/live/captions", _answer(_captions)),
         Route("/wizard/live/captions/clip", _answer(workbench_live.clip_json)),
@@ -94,10 +95,17 @@ def _status(request: Request) -> dict[str, object]:
 
 
 def _run(request: Request) -> dict[str, object]:
-    query = request.query_params
-    project = opened(query.get("project", ""))
-    job = jobs.find_run(project, query.get("run", ""))
-    return run_json(project, job, after=_step_number(query.get("after", "")))
+    project, job = _asked_run(request)
+    return run_json(project, job, Had(request.query_params))
+
+
+def _run_curves(request: Request) -> dict[str, object]:
+    return run_curves_json(_asked_run(request)[1], Had(request.query_params))
+
+
+def _asked_run(request: Request) -> tuple[Project, JobFolder]:
+    project = opened(request.query_params.get("project", ""))
+    return project, jobs.find_run(project, request.query_params.get("run", ""))
 
 
 def _download(request: Request) -> dict[str, object]:
@@ -125,11 +133,6 @@ def _sent_object(body: bytes) -> dict[str, object]:
     if not isinstance(sent, dict):
         raise BadInput(problem="What you typed did not arrive whole.", remedy="Type it again.")
     return sent
-
-
-def _step_number(text: str) -> int:
-    """The last step that the page has; anything else asks for all."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER else 0
 
 
 def _captions(request: Request) -> dict[str, object]:

@@ -23,7 +23,7 @@ from ltx_wizard.core.project import PROJECT_FILE, Project
 _SHOWN = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".jpg", ".jpeg", ".png", ".webp"}
 )
-_DOWNLOADED = frozenset({".safetensors"})
+_DOWNLOADED = frozenset({".safetensors", ".csv"})
 _ASSETS = {"css": ".css", "js": ".js", "icon": ".svg"}
 _PLAYS_IN_BROWSERS = frozenset({".mp4", ".m4v", ".webm", ".mov"})
 _KEEP = {"Cache-Control": "private, max-age=31536000, immutable"}

@@ -24,7 +24,7 @@ from ltx_wizard.core.events import (
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import Job, JobFolder, JobState, TrainJob
-from ltx_wizard.ui.steps.train_data import run_json
+from ltx_wizard.ui.steps.train_data import Had, run_json
 
 
 def step(number: int, loss: float, steps: int = 100) -> StepDone:
@@ -33,10 +33,10 @@ def step(number: int, loss: float, steps: int = 100) -> StepDone:
     )
 
 
-def noisy(values: list[float], spread: float = 0.05) -> list[StepDone]:
-    """Steps with these losses and noise that is the same in every test."""
+def noisy(values: list[float], spread: float = 0.05) -> list[float]:
+    """These losses with noise that is the same in every test."""
     draw = random.Random(3)
-    return [step(n, value + draw.gauss(0, spread)) for n, value in enumerate(values, start=1)]
+    return [value + draw.gauss(0, spread) for value in values]
 
 
 def ended(*validation_losses: float) -> list[tuple[int, float]]:
@@ -80,11 +80,12 @@ def test_a_view_holds_what_the_events_say(project: Project, run: JobFolder) -> N
     )
     view = monitor.run_view(project, run)
     assert (view.state, view.step, view.fraction) == (JobState.FAILED, 40, 0.4)
-    assert view.losses[0] == (1, 1.0) and len(view.losses) == len(view.smoothed) == 40
-    assert view.validations == ((0, 0.9),)
+    assert view.curves.points("loss")[0] == (1, 1.0) and len(view.curves.steps) == 40
+    assert view.curves.validation_points() == [(0, 0.9)]
     assert (view.learning_rate, view.step_s, view.memory_gib) == (1e-4, 0.5, 3.25)
-    assert [sample.prompt for sample in view.samples] == ["a", "b"]
-    assert view.samples[0].path == run.folder / "samples/step-000000-prompt-0.mp4"
+    assert [sample.prompt for sample in view.curves.samples] == ["b", "a"]
+    shown = monitor.sample_view(run, view.curves.samples[1])
+    assert shown.path == run.folder / "samples/step-000000-prompt-0.mp4"
     assert view.checkpoints == ((40, run.checkpoint_folder(40)),)  # the one of step 20 was deleted
     assert view.warnings == ("one clip is left out",)
     assert view.changes[0].setting == "batch"
@@ -94,8 +95,8 @@ def test_a_view_holds_what_the_events_say(project: Project, run: JobFolder) -> N
 
 def test_the_page_can_send_every_view_as_json(project: Project, run: JobFolder) -> None:
     write(run, Started(pid=1, steps=100), step(1, 0.5), step(2, float("nan")), Validated(step=2, loss=0.4))
-    sent = json.dumps(run_json(project, run), allow_nan=False)
-    assert json.loads(sent)["losses"] == [[1, 0.5]]
+    sent = json.dumps(run_json(project, run, Had()), allow_nan=False)
+    assert json.loads(sent)["rows"]["loss"] == [0.5, None]
 
 
 def test_a_running_training_says_how_long_it_takes_and_what_it_does(project: Project, run: JobFolder) -> None:
@@ -110,24 +111,6 @@ def test_a_stage_is_told_with_its_progress(project: Project, run: JobFolder) -> 
     assert monitor.run_view(project, run).now == "Encoding clips: 3 of 12"
 
 
-def test_a_sample_made_again_replaces_the_older_one(project: Project, run: JobFolder) -> None:
-    first = SampleReady(step=0, prompt_index=0, prompt="a", seed=42, file="samples/old.mp4")
-    write(run, Started(pid=1, steps=100), first, first.model_copy(update={"file": "samples/new.mp4"}))
-    assert [sample.path.name for sample in monitor.run_view(project, run).samples] == ["new.mp4"]
-
-
-def test_smoothing_starts_at_the_first_loss_and_follows_slowly() -> None:
-    assert monitor.smooth([(1, 4.0)]) == ((1, 4.0),)
-    assert monitor.smooth([(1, 4.0), (2, 0.0)], decay=0.5)[1][1] == pytest.approx(4 / 3)
-    flat = monitor.smooth([(n, 0.7) for n in range(100)])
-    assert all(value == pytest.approx(0.7) for _, value in flat)
-
-
-def test_new_points_do_not_change_smoothed_ones() -> None:
-    points = [(n, float(n % 7)) for n in range(60)]
-    assert monitor.smooth(points)[:30] == monitor.smooth(points[:30])
-
-
 def test_falling_flat_and_rising_losses_are_told_apart() -> None:
     assert "falling" in monitor.health(noisy([1 - n / 250 for n in range(200)]), [])
     assert "flat" in monitor.health(noisy([0.5] * 200), [])
@@ -139,7 +122,7 @@ def test_a_loss_that_fell_long_ago_is_flat_now() -> None:
 
 
 def test_a_loss_that_is_not_a_number_is_said_first() -> None:
-    losses = [*noisy([0.5] * 50), step(51, float("nan"))]
+    losses = [*noisy([0.5] * 50), float("nan")]
     assert "not a number" in monitor.health(losses, ended(0.3, 0.4, 0.5))
 
 

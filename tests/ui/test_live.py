@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,10 +165,10 @@ def test_the_revision_changes_with_what_is_on_disk(client: TestClient, with_clip
     assert client.get("/wizard/live/status", params=asked).json()["revision"] != before["revision"]
 
 
-def get_run(client: TestClient, project: Project, run: str, after: str = "0") -> dict[str, object]:
+def get_run(client: TestClient, project: Project, run: str, **had: object) -> dict[str, Any]:
     answer = client.get(
-        "/wizard/live/run", params={"project": str(project.folder), "run": run, "after": after}
-    )
+        "/wizard/live/run", params={"project": str(project.folder), "run": run, **had}
+    )  # fmt: skip
     assert answer.status_code == 200, answer.text
     return json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
@@ -189,11 +190,32 @@ def test_a_run_shows_its_curve_samples_and_checkpoints(
     )
     shown = get_run(client, project, run.name)
     assert (shown["state"], shown["step"], shown["steps"]) == ("stopped", 4, 8)
-    assert [point[0] for point in shown["losses"]] == [1, 2, 3, 4]  # pyright: ignore
+    assert shown["rows"]["step"] == [1, 2, 3, 4]
     assert shown["checkpoints"] == [4]
-    assert shown["samples"][0]["prompt"] == "<b>x</b>"  # pyright: ignore
-    assert shown["samples"][0]["url"].startswith("/wizard/media/")  # pyright: ignore
-    assert [point[0] for point in get_run(client, project, run.name, after="2")["losses"]] == [3, 4]  # pyright: ignore
+    assert shown["samples"][0]["prompt"] == "<b>x</b>"
+    assert shown["samples"][0]["url"].startswith("/wizard/media/")
+
+
+def test_a_page_is_sent_only_what_it_lacks(client: TestClient, project: Project, run: JobFolder) -> None:
+    write(run, Started(pid=1, steps=8), *(step(number, 1 / number) for number in range(1, 5)))
+    first = get_run(client, project, run.name)
+    had = {"gen": first["generation"], "rows": 2, "validations": 0, "samples": 0}
+    rest = get_run(client, project, run.name, **had)
+    assert (rest["from"], rest["rows"]["step"], rest["more"]) == (2, [3, 4], False)
+    write(run, Started(pid=1, step=1, steps=8), step(2, 0.7))  # it goes on from a checkpoint
+    again = get_run(client, project, run.name, **{**had, "rows": 4})
+    assert again["generation"] != first["generation"]
+    assert (again["from"], again["rows"]["loss"]) == (0, [1.0, 0.7])
+
+
+def test_the_plot_of_a_run_is_saved_beside_it(client: TestClient, project: Project, run: JobFolder) -> None:
+    write(
+        run, Started(pid=1, steps=8), step(1, 0.5), step(2, 0.4), Validated(step=2, loss=0.3), Stopped(step=2)
+    )
+    answer = client.post("/wizard/live/run/plot", json={"project": str(project.folder), "run": run.name})
+    assert [file["name"] for file in answer.json()["files"]] == ["loss.png", "steps.csv", "validation.csv"]
+    assert (run.folder / "plots" / "steps.csv").read_text().splitlines()[2].startswith("2,0.4,")
+    assert (run.folder / "plots" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
@@ -210,7 +232,8 @@ def test_a_training_that_goes_wrong_can_still_be_watched(
     )
     shown = get_run(client, project, run.name)
     assert (shown["state"], shown["step"]) == ("failed", 2)
-    assert [point[0] for point in shown["losses"]] == [1]  # pyright: ignore
+    assert shown["rows"]["loss"] == [0.5, None]
+    assert shown["validations"] == [{"step": 2, "loss": None}]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "0009-missing", "/etc", "..\\..", "a\0b", "x" * 500])
@@ -222,13 +245,9 @@ def test_a_run_that_is_not_there_says_so(
     assert answer.json()["problem"]
 
 
-@pytest.mark.parametrize("after", ["", "many", "-1", "1.5", "9" * 5000])
+@pytest.mark.parametrize("had", ["", "many", "-1", "1.5", "9" * 5000])
 def test_an_odd_wish_where_to_go_on_is_answered(
-    client: TestClient, project: Project, run: JobFolder, after: str
+    client: TestClient, project: Project, run: JobFolder, had: str
 ) -> None:
     write(run, Started(pid=1, steps=8), step(1, 0.5), Stopped(step=1))
-    answer = client.get(
-        "/wizard/live/run", params={"project": str(project.folder), "run": run.name, "after": after}
-    )
-    assert answer.status_code in (200, 422)
-    assert answer.json()
+    assert get_run(client, project, run.name, gen=had, rows=had, samples=had)["rows"]["step"] == [1]
