@@ -37,6 +37,7 @@ from ltx_wizard.core.run import (
     CaptionJob,
     CheckClipsJob,
     ConformJob,
+    ContactSheetJob,
     CropJob,
     CutJob,
     DownloadJob,
@@ -197,6 +198,10 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
         from ltx_wizard.dataset.repairs import run_crop
 
         return lambda project, _folder, _job, report: run_crop(project, settings, report)
+    if isinstance(settings, ContactSheetJob):
+        from ltx_wizard.dataset.contact_sheet import run_contact_sheet
+
+        return lambda project, _folder, _job, report: run_contact_sheet(project, settings, report)
     if isinstance(settings, ImportDatasetJob):
         from ltx_wizard.dataset.formats.bring_in import run_import_dataset
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,26 +22,10 @@ if TYPE_CHECKING:
     from ltx_wizard.dataset.buckets import BucketPlan
     from ltx_wizard.dataset.checks import Finding
     from ltx_wizard.dataset.importing import ImportReport
-    from ltx_wizard.dataset.quality_checks import Tally
 
 # The modules of `dataset` load the video library (half a second): they are imported where they are used, so
 # that the window opens without them.
 # ruff: noqa: PLC0415
-
-
-@dataclass(frozen=True)
-class Copies:
-    """What a recipe makes of the clips that are trained. not_offered: kinds of copies, and why not."""
-
-    data: DataSettings
-    clips: int
-    mirrored: int
-    recoloured: int
-    not_offered: tuple[tuple[str, str], ...]
-
-    @property
-    def examples(self) -> int:
-        return self.clips + self.mirrored + self.recoloured
 
 
 def sources(project: Project) -> list[Source]:
@@ -93,8 +76,9 @@ def import_folder(
 
 
 def remove_source(project: Project, source_id: str) -> None:
-    from ltx_wizard.dataset import dataset
+    from ltx_wizard.dataset import dataset, left_out
 
+    left_out.forget_source(project, source_id)
     dataset.remove_source(project, source_id)
 
 
@@ -145,29 +129,37 @@ def split_scene(project: Project, source_id: str, index: int, at_s: float) -> No
 
 
 def toggle_scene(project: Project, source_id: str, index: int) -> None:
-    """Leave a scene out, or take it back in."""
+    """Leave a scene out, or take it back in, with what was left out of it in the step Check."""
+    from ltx_wizard.dataset.left_out import bring_back_within
     from ltx_wizard.dataset.scenes import toggle_keep
 
     _edit_scenes(project, source_id, lambda scenes: toggle_keep(scenes, index))
+    scene = _scenes_of(project, source_id).scenes[index]
+    if scene.keep:
+        bring_back_within(project, source_id, scene.start_frame, scene.end_frame)
 
 
 def planned_clips(project: Project) -> int:
     """How many clips cutting would leave."""
+    from ltx_wizard.dataset.left_out import without_left_out
     from ltx_wizard.dataset.scenes import plan_pieces
 
     settings = project.read_settings().scenes
     found = scenes(project)
-    return sum(
-        len(plan_pieces(source, found[source.id].scenes, settings))
+    pieces = [
+        piece
         for source in sources(project)
         if source.id in found
-    )
+        for piece in plan_pieces(source, found[source.id].scenes, settings)
+    ]
+    return len(without_left_out(project, pieces))
 
 
 def remove_clip(project: Project, clip_id: str) -> None:
-    from ltx_wizard.dataset.dataset import remove_clips
+    """Leave one clip out; the step Check can bring it back."""
+    from ltx_wizard.dataset.left_out import leave_out
 
-    remove_clips(project, [clip_id])
+    leave_out(project, [clip for clip in clips(project) if clip.id == clip_id])
 
 
 def model_spec(project: Project) -> ModelSpec:
@@ -267,70 +259,6 @@ def check(project: Project) -> list[Finding]:
         project=project,
         data=_data_settings(project),
     )
-
-
-def variety(project: Project) -> list[Tally]:
-    """How the clips differ from each other."""
-    from ltx_wizard.dataset.checks import look_at
-    from ltx_wizard.dataset.quality_checks import variety as tallies
-
-    plan = bucket_plan(project)
-    tallied = tallies(look_at(project.read_settings(), clips(project), model_spec(project), plan, project))
-    names = {source.id: source.original_name for source in sources(project)}
-    return [
-        replace(tally, counts=tuple((names.get(value, value), count) for value, count in tally.counts))
-        for tally in tallied
-    ]
-
-
-def contact_sheet(project: Project) -> Path | None:
-    """The picture of all clips; None before it was made."""
-    from ltx_wizard.dataset.contact_sheet import sheet_file
-
-    return sheet_file(project) if sheet_file(project).is_file() else None
-
-
-def make_contact_sheet(project: Project) -> Path:
-    """Write exports/contact-sheet.png anew. Raises NotReady without clips."""
-    from ltx_wizard.dataset.contact_sheet import write_contact_sheet
-
-    return write_contact_sheet(project, clips(project))
-
-
-def held_out(project: Project) -> set[str]:
-    """Ids of the clips that training would keep for validation now."""
-    from ltx_wizard.app.recipes import current_recipe  # recipes is built on this module
-    from ltx_wizard.dataset.held_out import held_out_clips
-
-    recipe, planned = current_recipe(project), bucket_plan(project).assignment
-    fitting = [clip for clip in clips(project) if clip.id in planned]
-    return held_out_clips(fitting, recipe.data.held_out_share, recipe.seed)
-
-
-def choose_held_out(project: Project, clip_ids: Iterable[str]) -> None:
-    """Keep exactly these clips for validation; none: chosen automatically."""
-    from ltx_wizard.dataset.held_out import set_held_out
-
-    set_held_out(project, clip_ids)
-
-
-def planned_copies(project: Project) -> Copies:
-    """What the recipe makes of the clips for training."""
-    from ltx_wizard.app.recipes import current_recipe  # recipes is built on this module
-    from ltx_wizard.dataset.augment import NOT_OFFERED, plan_copies
-
-    recipe, kept, planned = current_recipe(project), held_out(project), bucket_plan(project).assignment
-    trained = [clip for clip in clips(project) if clip.id in planned and clip.id not in kept]
-    copies = plan_copies(trained, recipe.data, recipe.seed)
-    mirrored = sum(copy.change.mirrored for copy in copies)
-    return Copies(recipe.data, len(trained), mirrored, len(copies) - mirrored, NOT_OFFERED)
-
-
-def clip_label(clip: Clip) -> str:
-    """A short name for a clip, as findings use it."""
-    from ltx_wizard.dataset.quality_checks import clip_label as label
-
-    return label(clip)
 
 
 def _data_settings(project: Project) -> DataSettings:

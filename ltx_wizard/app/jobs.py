@@ -23,6 +23,7 @@ from ltx_wizard.core.run import (
     CaptionJob,
     CheckClipsJob,
     ConformJob,
+    ContactSheetJob,
     CropJob,
     CutJob,
     ExportJob,
@@ -201,6 +202,12 @@ def start_measure(project: Project, settings: MeasureJob) -> JobFolder:
     return start(project, settings)
 
 
+def start_contact_sheet(project: Project) -> JobFolder:
+    if not datasets.clips(project):
+        raise NotReady(problem="There are no clips yet.", remedy="Cut your videos in the step Scenes.")
+    return start(project, ContactSheetJob())
+
+
 def apply_fix(project: Project, finding: Finding) -> JobFolder | None:
     """Do what a finding's button says: a job that runs on, or None when it is done at once."""
     from ltx_wizard.dataset.checks import apply_fix as apply_at_once
@@ -298,6 +305,7 @@ def describe(folder: JobFolder) -> str:
         "conform": "fitting clips to the training size",
         "check_clips": "looking at clips",
         "crop": "cropping clips",
+        "contact_sheet": "drawing the contact sheet",
         "import_dataset": "importing a dataset",
         "export_dataset": "writing a dataset",
         "train": "training",

@@ -10,13 +10,14 @@ import hashlib
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.recipe import DataSettings
-from ltx_wizard.media.video import Frame
+from ltx_wizard.media.video import Frame, read_image
 
 NOT_OFFERED: tuple[tuple[str, str], ...] = (
     ("Other speeds", "the model would learn motion at the wrong pace"),
@@ -138,6 +139,13 @@ def changed(frames: Frame, change: Change) -> Frame:
     mean = float(shown.mean())
     recoloured = [_recoloured(picture, change, mean) for picture in shown]
     return np.stack(recoloured)
+
+
+def copy_picture(file: Path, change: Change) -> bytes:
+    """A picture of a clip with a change, as JPEG. Raises BadMediaFile."""
+    picture = changed(read_image(file)[None], change)[0]
+    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return encoded.tobytes()
 
 
 def blurred(picture: Frame, radius_px: float) -> Frame:

@@ -25,9 +25,10 @@ from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.buckets import BucketPlan, grid_words, needs_conforming, used_s
 from ltx_wizard.dataset.dataset import caption_changes, read_clips, remove_clips, update_clips
 from ltx_wizard.dataset.finding import Dataset, Finding, Level
+from ltx_wizard.dataset.left_out import leave_out
 from ltx_wizard.dataset.quality import measured_clips
 from ltx_wizard.dataset.quality_checks import QUALITY_CHECKS
-from ltx_wizard.dataset.repairs import leave_out, split_at_cuts
+from ltx_wizard.dataset.repairs import split_at_cuts
 from ltx_wizard.models.spec import ModelSpec
 
 WANTED_CLIPS: dict[Goal, tuple[int, int, str]] = {
@@ -56,8 +57,12 @@ def check_dataset(
     data: DataSettings | None = None,
 ) -> list[Finding]:
     """Every finding, the most urgent first. data: how the recipe uses the clips."""
-    dataset = look_at(settings, clips, spec, plan, project, data)
-    if not clips:
+    return findings_of(look_at(settings, clips, spec, plan, project, data))
+
+
+def findings_of(dataset: Dataset) -> list[Finding]:
+    """Every finding, the most urgent first."""
+    if not dataset.clips:
         return [_no_clips()]
     findings = [finding for check in CHECKS if (finding := check(dataset)) is not None]
     order: dict[Level, int] = {"must": 0, "should": 1, "fine": 2}
@@ -88,7 +93,8 @@ def apply_fix(project: Project, fix: str, clip_ids: Sequence[str] = ()) -> int:
             problem=f"There is no fix called {fix}.",
             remedy=f"Choose one of: {', '.join(FIXES)}.",
         )
-    chosen = [clip for clip in read_clips(project) if not clip_ids or clip.id in clip_ids]
+    wanted = set(clip_ids)
+    chosen = [clip for clip in read_clips(project) if not wanted or clip.id in wanted]
     return FIXES[fix](project, chosen)
 
 
@@ -352,8 +358,11 @@ def check_short_captions(dataset: Dataset) -> Finding | None:
 
 def check_drafts(dataset: Dataset) -> Finding | None:
     slots = [clip for clip in dataset.captioned if has_slots(clip.caption)]
+    unfilled = {clip.id for clip in slots}
     drafts = [
-        clip for clip in dataset.captioned if clip.caption_state is CaptionState.DRAFT and clip not in slots
+        clip
+        for clip in dataset.captioned
+        if clip.caption_state is CaptionState.DRAFT and clip.id not in unfilled
     ]
     if not slots and not drafts:
         return None

@@ -24,6 +24,7 @@ from ltx_wizard.dataset.dataset import (
     remove_clips,
 )
 from ltx_wizard.dataset.importing import IMPORTED_SOURCE, caption_for
+from ltx_wizard.dataset.left_out import read_left_out, without_left_out
 from ltx_wizard.dataset.scenes import Piece, clip_thumbnail, plan_pieces
 from ltx_wizard.media.transcode import Cut, WrittenClip, cut_clips
 
@@ -51,7 +52,8 @@ def run_cut(project: Project, job: CutJob, report: Report) -> dict[str, JsonValu
     if sources and all(pieces is None for pieces in planned.values()):
         raise NotReady(problem="No video has scenes yet.", remedy="Press 'Find scenes' first.")
     wanted = {piece.clip_id: piece for pieces in planned.values() for piece in pieces or ()}
-    earlier = {clip.id: clip for clip in [*read_removed_clips(project), *read_clips(project)]}
+    left_out = [item.clip for item in read_left_out(project)]
+    earlier = {clip.id: clip for clip in [*read_removed_clips(project), *left_out, *read_clips(project)]}
     _remove_stale(project, planned, wanted)
     there = {clip.id for clip in read_clips(project) if _is_there(project, clip)}
     count = _Count(done=len(there & set(wanted)), total=len(wanted))
@@ -65,11 +67,12 @@ def run_cut(project: Project, job: CutJob, report: Report) -> dict[str, JsonValu
 
 
 def _planned(project: Project, source: Source) -> tuple[Piece, ...] | None:
-    """None where this source has no scenes yet: its clips, if any, are left alone."""
+    """Not what was left out. None where this source has no scenes yet: its clips, if any, are left alone."""
     scenes = read_scenes(project).get(source.id)
     if scenes is None:
         return None
-    return plan_pieces(source, scenes.scenes, project.read_settings().scenes)
+    pieces = plan_pieces(source, scenes.scenes, project.read_settings().scenes)
+    return without_left_out(project, pieces)
 
 
 def _remove_stale(

@@ -149,7 +149,7 @@ def remove_clips(project: Project, clip_ids: Iterable[str]) -> None:
         removed = [clip for clip in clips if clip.id in gone]
         if not removed:
             return
-        _remember_removed(project, removed)
+        remember_captions(project, removed)
         write_lines(project.clips_file, [clip for clip in clips if clip.id not in gone])
         _delete_clip_files(project, removed)
 
@@ -232,7 +232,7 @@ def remove_source(project: Project, source_id: str) -> None:
         source = _find_source(project, source_id)
         clips = read_clips(project)
         removed = [clip for clip in clips if clip.source_id == source_id]
-        _remember_removed(project, removed)
+        remember_captions(project, removed)
         write_lines(project.clips_file, [clip for clip in clips if clip.source_id != source_id])
         scenes = read_scenes(project)
         if scenes.pop(source_id, None) is not None:
@@ -322,8 +322,8 @@ def _in_order(clips: Sequence[Clip], sources: Sequence[Source]) -> list[Clip]:
     return sorted(clips, key=lambda clip: (position.get(clip.source_id, len(position)), clip.start_frame))
 
 
-def _remember_removed(project: Project, removed: Sequence[Clip]) -> None:
-    """Keep what somebody wrote: the captions of clips that go."""
+def remember_captions(project: Project, removed: Sequence[Clip]) -> None:
+    """Keep what somebody wrote: the captions of clips that go. For callers that hold the project's lock."""
     captioned = {clip.id: clip for clip in removed if clip.caption}
     if captioned:
         older = [clip for clip in read_removed_clips(project) if clip.id not in captioned]

@@ -61,3 +61,16 @@ class Dataset:
     @property
     def captioned(self) -> list[Clip]:
         return [clip for clip in self.clips if clip.caption.strip()]
+
+    @property
+    def known(self) -> list[Clip]:
+        """The clips that were looked at, also those that could not be read."""
+        return [clip for clip in self.clips if clip.id in self.measured]
+
+    @property
+    def seen(self) -> list[Clip]:
+        return [clip for clip in self.known if not self.measured[clip.id].problem]
+
+    @property
+    def seen_videos(self) -> list[Clip]:
+        return [clip for clip in self.seen if clip.kind is MediaKind.VIDEO]

@@ -8,50 +8,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ltx_wizard.core.clip import Clip, MediaKind
+from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.project import Goal
 from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.augment import names_side, names_text
+from ltx_wizard.dataset.doubles import Double, find_doubles, is_same
 from ltx_wizard.dataset.finding import Dataset, Finding
-from ltx_wizard.dataset.quality import ClipQuality, tiny_pictures
-
-SAME_BITS = 24
-"""Of 192: the same clip encoded again was at most 21 apart, other clips at least 33. Measured."""
-
-_SAME_LEVELS = 24
-"""The same moment in the same clip differs less than this anywhere in a picture of 20 x 12."""
-
-STILL_SHARE = 0.003
-"""Less of the picture changes within half a second: a photograph, with the noise of its compression."""
+from ltx_wizard.dataset.variety import STILL_SHARE, light_of
 
 BLURRED = 0.06
 BLACK_SHARE = 0.1
-_DARK = 16 / 255
 
 _UNUSUAL_TIMES = 3.0
 _UNUSUAL_FROM = 8
 _ALIKE_SHARE = 0.9
 _NAMED = 3
-
-
-@dataclass(frozen=True)
-class Double:
-    """Two clips that show the same. kept: the larger."""
-
-    kept: Clip
-    other: Clip
-
-
-@dataclass(frozen=True)
-class Tally:
-    """One line of the report on variety: what, and how many clips for each value, the most first."""
-
-    title: str
-    counts: tuple[tuple[str, int], ...]
 
 
 def clip_label(clip: Clip) -> str:
@@ -78,7 +52,7 @@ def check_measured(dataset: Dataset) -> Finding | None:
 
 
 def check_readable(dataset: Dataset) -> Finding | None:
-    broken = [clip for clip in _known(dataset) if dataset.measured[clip.id].problem]
+    broken = [clip for clip in dataset.known if dataset.measured[clip.id].problem]
     if not broken:
         return None
     return Finding(
@@ -94,7 +68,7 @@ def check_readable(dataset: Dataset) -> Finding | None:
 
 
 def check_doubles(dataset: Dataset) -> Finding | None:
-    doubles = [double for double in find_doubles(dataset) if _is_same(dataset, double)]
+    doubles = [double for double in find_doubles(dataset) if is_same(dataset, double)]
     if not doubles:
         return _good(dataset, "doubles", "No clip is there twice")
     return Finding(
@@ -111,7 +85,7 @@ def check_doubles(dataset: Dataset) -> Finding | None:
 
 
 def check_alike(dataset: Dataset) -> Finding | None:
-    alike = [double for double in find_doubles(dataset) if not _is_same(dataset, double)]
+    alike = [double for double in find_doubles(dataset) if not is_same(dataset, double)]
     if not alike:
         return None
     return Finding(
@@ -125,9 +99,9 @@ def check_alike(dataset: Dataset) -> Finding | None:
 
 
 def check_still(dataset: Dataset) -> Finding | None:
-    still = [clip for clip in _seen_videos(dataset) if dataset.measured[clip.id].changing < STILL_SHARE]
+    still = [clip for clip in dataset.seen_videos if dataset.measured[clip.id].changing < STILL_SHARE]
     if not still:
-        return _good(dataset, "still", "Something moves in every video") if _seen_videos(dataset) else None
+        return _good(dataset, "still", "Something moves in every video") if dataset.seen_videos else None
     return Finding(
         id="still",
         level="should",
@@ -141,7 +115,7 @@ def check_still(dataset: Dataset) -> Finding | None:
 
 
 def check_black(dataset: Dataset) -> Finding | None:
-    black = [clip for clip in _seen(dataset) if dataset.measured[clip.id].black >= BLACK_SHARE]
+    black = [clip for clip in dataset.seen if dataset.measured[clip.id].black >= BLACK_SHARE]
     if not black:
         return None
     return Finding(
@@ -157,7 +131,7 @@ def check_black(dataset: Dataset) -> Finding | None:
 
 
 def check_blurred(dataset: Dataset) -> Finding | None:
-    blurred = [clip for clip in _seen(dataset) if 0 < dataset.measured[clip.id].sharpness < BLURRED]
+    blurred = [clip for clip in dataset.seen if 0 < dataset.measured[clip.id].sharpness < BLURRED]
     if not blurred:
         return _good(dataset, "blurred", "Every clip is sharp for its size")
     return Finding(
@@ -173,7 +147,7 @@ def check_blurred(dataset: Dataset) -> Finding | None:
 
 
 def check_bars(dataset: Dataset) -> Finding | None:
-    barred = [clip for clip in _seen(dataset) if dataset.measured[clip.id].picture is not None]
+    barred = [clip for clip in dataset.seen if dataset.measured[clip.id].picture is not None]
     if not barred:
         return _good(dataset, "bars", "No clip has black bars")
     return Finding(
@@ -189,9 +163,9 @@ def check_bars(dataset: Dataset) -> Finding | None:
 
 
 def check_cuts(dataset: Dataset) -> Finding | None:
-    cut = [clip for clip in _seen_videos(dataset) if dataset.measured[clip.id].cuts]
+    cut = [clip for clip in dataset.seen_videos if dataset.measured[clip.id].cuts]
     if not cut:
-        return _good(dataset, "cuts", "No video has a cut inside") if _seen_videos(dataset) else None
+        return _good(dataset, "cuts", "No video has a cut inside") if dataset.seen_videos else None
     return Finding(
         id="cuts",
         level="should",
@@ -223,7 +197,7 @@ def check_unusual_motion(dataset: Dataset) -> Finding | None:
 
 def check_variety(dataset: Dataset) -> Finding | None:
     """Of many clips nearly all alike in one respect: the LoRA takes that for a part of what is learnt."""
-    clips = [clip for clip in _seen(dataset) if not clip.regularisation]
+    clips = [clip for clip in dataset.seen if not clip.regularisation]
     if len(clips) < _UNUSUAL_FROM or dataset.settings.goal is Goal.MOTION:
         return None
     rows = [dataset.measured[clip.id] for clip in clips]
@@ -231,7 +205,7 @@ def check_variety(dataset: Dataset) -> Finding | None:
     source, count = Counter(clip.source_id for clip in clips).most_common(1)[0]
     if count >= _ALIKE_SHARE * len(clips) and source:
         alike.append("come from the same video")
-    light, count = Counter(_light(row) for row in rows).most_common(1)[0]
+    light, count = Counter(light_of(row) for row in rows).most_common(1)[0]
     if count >= _ALIKE_SHARE * len(rows) and light != "medium":
         alike.append(f"are {light}")
     if not alike:
@@ -287,39 +261,11 @@ QUALITY_CHECKS = (
 )
 
 
-def find_doubles(dataset: Dataset) -> list[Double]:
-    """Each clip that looks like a larger one; the largest of its group is the one that is kept."""
-    clips = [
-        clip
-        for clip in sorted(_seen(dataset), key=_rank, reverse=True)
-        if dataset.measured[clip.id].brightness > _DARK and _has_detail(dataset.measured[clip.id])
-    ]
-    if len(clips) < 2:
-        return []
-    bits = np.unpackbits(
-        np.array(
-            [list(bytes.fromhex("".join(dataset.measured[clip.id].hashes))) for clip in clips], np.uint8
-        ),
-        axis=1,
-    ).astype(np.float32)
-    apart = bits @ (1 - bits.T) + (1 - bits) @ bits.T
-    doubles: list[Double] = []
-    gone: set[int] = set()
-    for index, clip in enumerate(clips):
-        if index in gone:
-            continue
-        for other in np.flatnonzero(apart[index] <= SAME_BITS):
-            if other > index and int(other) not in gone and clips[other].kind is clip.kind:
-                gone.add(int(other))
-                doubles.append(Double(clip, clips[other]))
-    return doubles
-
-
 def unusual_motion(dataset: Dataset) -> list[tuple[Clip, bool]]:
     """Clips that move three times as much or as little as the spread of the others allows; True: more."""
     clips = [
         clip
-        for clip in _seen_videos(dataset)
+        for clip in dataset.seen_videos
         if not clip.regularisation and dataset.measured[clip.id].changing >= STILL_SHARE
     ]
     if len(clips) < _UNUSUAL_FROM:
@@ -331,39 +277,6 @@ def unusual_motion(dataset: Dataset) -> list[tuple[Clip, bool]]:
     return [
         (clip, bool(value > 0)) for clip, value in zip(clips, off, strict=True) if abs(value) > _UNUSUAL_TIMES
     ]
-
-
-def variety(dataset: Dataset) -> list[Tally]:
-    """How the clips differ: sources, sizes, lengths, and once they were looked at, camera, light, motion."""
-    clips, seen = dataset.clips, _seen(dataset)
-    tallies = [
-        _tally("Videos and images", (clip.source_id for clip in clips)),
-        _tally("Sizes", (f"{clip.width} × {clip.height}" for clip in clips)),
-        _tally("Lengths", (_length(clip) for clip in clips)),
-    ]
-    if seen:
-        videos = _seen_videos(dataset)
-        rows = [dataset.measured[clip.id] for clip in videos]
-        tallies.append(_tally("Camera", (move for row in rows for move in (row.camera or ("not sure",)))))
-        tallies.append(_tally("Light", (_light(dataset.measured[clip.id]) for clip in seen)))
-        tallies.append(_tally("Motion", (_pace(row) for row in rows)))
-    return [tally for tally in tallies if tally.counts]
-
-
-def _is_same(dataset: Dataset, double: Double) -> bool:
-    """Not only the same place: every moment is the same one."""
-    one, other = (tiny_pictures(dataset.measured[clip.id]) for clip in (double.kept, double.other))
-    shift = (one - other).mean(axis=(1, 2), keepdims=True)  # a little brighter or darker is still the same
-    return float(np.abs(one - other - shift).max()) < _SAME_LEVELS
-
-
-def _has_detail(row: ClipQuality) -> bool:
-    """A plain surface looks like every other one."""
-    return bool(row.tiny) and float(tiny_pictures(row).std()) > 4
-
-
-def _rank(clip: Clip) -> tuple[int, int, bool]:
-    return clip.width * clip.height, clip.frames, bool(clip.caption.strip())
 
 
 def _pairs(doubles: Sequence[Double], word: str = "=") -> str:
@@ -382,46 +295,11 @@ def _where(clips: Sequence[Clip], dataset: Dataset) -> str:
     return f"{'; '.join(named)}{f'; and {more} more' if more > 0 else ''}."
 
 
-def _tally(title: str, values: Iterable[str]) -> Tally:
-    return Tally(title, tuple(Counter(values).most_common()))
-
-
-def _length(clip: Clip) -> str:
-    if clip.kind is MediaKind.IMAGE:
-        return "image"
-    for limit, words in ((2, "under 2 s"), (4, "2 to 4 s"), (6, "4 to 6 s"), (8.01, "6 to 8 s")):
-        if clip.duration_s < limit:
-            return words
-    return "over 8 s"
-
-
-def _light(row: ClipQuality) -> str:
-    return "dark" if row.brightness < 0.25 else "bright" if row.brightness > 0.65 else "medium"
-
-
-def _pace(row: ClipQuality) -> str:
-    if row.changing < STILL_SHARE:
-        return "still"
-    return "slow" if row.motion < 0.03 else "fast" if row.motion > 0.15 else "medium"
-
-
 def _good(dataset: Dataset, finding_id: str, title: str) -> Finding | None:
     """Said only once every clip was looked at."""
     if not dataset.measured or any(clip.id not in dataset.measured for clip in dataset.clips):
         return None
     return Finding(id=finding_id, level="fine", title=title, why="")
-
-
-def _known(dataset: Dataset) -> list[Clip]:
-    return [clip for clip in dataset.clips if clip.id in dataset.measured]
-
-
-def _seen(dataset: Dataset) -> list[Clip]:
-    return [clip for clip in _known(dataset) if not dataset.measured[clip.id].problem]
-
-
-def _seen_videos(dataset: Dataset) -> list[Clip]:
-    return [clip for clip in _seen(dataset) if clip.kind is MediaKind.VIDEO]
 
 
 def _ids(clips: Iterable[Clip]) -> tuple[str, ...]:

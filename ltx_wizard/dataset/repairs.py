@@ -1,9 +1,9 @@
-"""What the step Check offers for clips: leaving them out, splitting them at cuts, cropping black bars."""
+"""What the step Check offers for clips: splitting them at cuts, cropping black bars."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from ltx_wizard.dataset.dataset import (
     read_clips,
     read_scenes,
     read_sources,
-    remove_clips,
     update_clip,
     write_scenes,
 )
@@ -31,24 +30,6 @@ from ltx_wizard.media.video import read_image
 
 CROPPING = "Cropping clips"
 _EDITED = "edited"
-
-
-def leave_out(project: Project, clips: Sequence[Clip]) -> int:
-    """Take clips out of the dataset. A scene that is one of them is no longer kept, so that cutting again
-    does not bring it back; in the step Scenes it can be taken in again.
-    """
-    gone = {(clip.source_id, clip.start_frame, clip.end_frame) for clip in clips}
-    for source_id, scenes in read_scenes(project).items():
-        kept = tuple(
-            scene.model_copy(update={"keep": False})
-            if (source_id, scene.start_frame, scene.end_frame) in gone
-            else scene
-            for scene in scenes.scenes
-        )
-        if kept != scenes.scenes:
-            write_scenes(project, scenes.model_copy(update={"scenes": kept, "detector": _EDITED}))
-    remove_clips(project, [clip.id for clip in clips])
-    return len(clips)
 
 
 def split_at_cuts(project: Project, clips: Sequence[Clip]) -> int:
@@ -79,31 +60,42 @@ def split_at_cuts(project: Project, clips: Sequence[Clip]) -> int:
 
 def run_crop(project: Project, job: CropJob, report: Report) -> dict[str, JsonValue]:
     """Write each clip with black bars again without them, from its original. Raises Cancelled."""
-    chosen = [clip for clip in read_clips(project) if not job.clip_ids or clip.id in job.clip_ids]
+    wanted = set(job.clip_ids)
+    chosen = [clip for clip in read_clips(project) if not wanted or clip.id in wanted]
     boxes = {
         clip_id: row.picture
         for clip_id, row in measured_clips(project, chosen).items()
         if row.picture is not None
     }
-    barred = [clip for clip in chosen if clip.id in boxes]
+    barred = sorted((clip for clip in chosen if clip.id in boxes), key=lambda clip: clip.source_id)
     sources = {source.id: source for source in read_sources(project)}
-    done = 0
+    before = cropped = 0
     progress(report, CROPPING, 0, len(barred))
     for source_id, group in groupby(barred, key=lambda clip: clip.source_id):
         clips = list(group)
-        source = sources.get(source_id)
         try:
-            if source is None:
-                raise BadMediaFile(problem="The original is gone.", remedy="Import it again.")
-            for clip in clips if source.kind is MediaKind.IMAGE else ():
-                _crop_image(project, source, clip, boxes[clip.id])
-            if source.kind is MediaKind.VIDEO:
-                _crop_videos(project, source, clips, boxes, report)
+            for done in _cropped(project, sources.get(source_id), clips, boxes, report):
+                cropped += 1
+                progress(report, CROPPING, before + done, len(barred))
         except BadMediaFile as error:
             report.emit(Warned(message=f"{clips[0].id}: {error.problem} {error.remedy}"))
-        done += len(clips)
-        progress(report, CROPPING, done, len(barred))
-    return {"clips": done}
+        before += len(clips)
+        progress(report, CROPPING, before, len(barred))
+    return {"clips": cropped}
+
+
+def _cropped(
+    project: Project, source: Source | None, clips: Sequence[Clip], boxes: dict[str, Box], report: Report
+) -> Iterator[int]:
+    """Crops all clips of one source; gives how many are done after each. Raises BadMediaFile, Cancelled."""
+    if source is None:
+        raise BadMediaFile(problem="The original is gone.", remedy="Import it again.")
+    if source.kind is MediaKind.VIDEO:
+        yield from _crop_videos(project, source, clips, boxes, report)
+        return
+    for done, clip in enumerate(clips, start=1):
+        _crop_image(project, source, clip, boxes[clip.id])
+        yield done
 
 
 def _split(scenes: tuple[Scene, ...], clip: Clip, row: ClipQuality) -> tuple[Scene, ...]:
@@ -147,8 +139,8 @@ def _set_cut(project: Project, source_id: str) -> None:
 
 def _crop_videos(
     project: Project, source: Source, clips: Sequence[Clip], boxes: dict[str, Box], report: Report
-) -> None:
-    """All clips of one source in one pass over it."""
+) -> Iterator[int]:
+    """All clips of one source in one pass over it; gives how many are done after each."""
     wanted: dict[Path, tuple[Clip, Box]] = {}
     cuts: list[Cut] = []
     for clip in clips:
@@ -158,9 +150,11 @@ def _crop_videos(
         start, end = (clip.start_frame, clip.end_frame) if is_part else (0, clip.frames)
         cuts.append(Cut(start, end, file, clip.duration_s, crop=box))
         wanted[file] = (clip, box)
-    for written in cut_clips(project.path(source.file), cuts, report.stop_requested):
+    written_clips = cut_clips(project.path(source.file), cuts, report.stop_requested)
+    for done, written in enumerate(written_clips, start=1):
         clip, box = wanted[written.cut.file]
         _record(project, clip, box, written.cut.file, written.width, written.height)
+        yield done
     if report.stop_requested():
         raise Cancelled
 

@@ -19,6 +19,7 @@ from ltx_wizard.core.project import Project, SceneSettings
 from ltx_wizard.core.report import Cancelled, Report, progress
 from ltx_wizard.core.run import FindScenesJob
 from ltx_wizard.dataset.dataset import read_scenes, read_sources, write_scenes
+from ltx_wizard.dataset.left_out import without_kept
 from ltx_wizard.dataset.transitions import (
     Tiny,
     Transition,
@@ -178,9 +179,10 @@ def run_find_scenes(project: Project, job: FindScenesJob, report: Report) -> dic
         scenes = known.get(source.id)
         if scenes is None or scenes.detector != label:
             try:
+                found_now = find_scenes(project.path(source.file), source, settings, report)
                 scenes = SourceScenes(
                     source_id=source.id,
-                    scenes=find_scenes(project.path(source.file), source, settings, report),
+                    scenes=without_kept(project, source.id, found_now),
                     detector=label,
                 )
             except WizardError as error:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ltx_wizard.core.clip import Clip, MediaKind
-from ltx_wizard.core.events import Event
+from ltx_wizard.core.events import Progress
 from ltx_wizard.core.project import Project, ProjectSettings
 from ltx_wizard.core.report import Cancelled, SilentReport
 from ltx_wizard.core.run import CheckClipsJob
@@ -21,8 +21,10 @@ from ltx_wizard.dataset import quality
 from ltx_wizard.dataset.buckets import plan_buckets
 from ltx_wizard.dataset.checks import Finding, check_dataset, look_at
 from ltx_wizard.dataset.dataset import add_clips, read_clips
+from ltx_wizard.dataset.doubles import find_doubles
 from ltx_wizard.dataset.quality import measure, measured_clips, quality_file, run_check_clips
-from ltx_wizard.dataset.quality_checks import clip_label, find_doubles, unusual_motion, variety
+from ltx_wizard.dataset.quality_checks import clip_label, unusual_motion
+from ltx_wizard.dataset.variety import variety
 from ltx_wizard.media.transcode import write_video
 from ltx_wizard.media.video import probe
 from ltx_wizard.models.catalog import EMBEDDED
@@ -79,6 +81,10 @@ def add(project: Project) -> Callable[..., Clip]:
 
 def look(project: Project) -> dict[str, Any]:
     return dict(run_check_clips(project, CheckClipsJob(), SilentReport(), no_camera))
+
+
+def told(report: SilentReport) -> list[tuple[int, int]]:
+    return [(event.done, event.total) for event in report.events if isinstance(event, Progress)]
 
 
 def findings(project: Project, **settings: Any) -> dict[str, Finding]:
@@ -252,17 +258,18 @@ def test_what_was_measured_survives_a_stop_and_a_damaged_file_is_made_anew(
         add(f"clip-{seed}", moving(seed, 10))
 
     class StopsAfterTwo(SilentReport):
-        def emit(self, event: Event) -> None:
-            super().emit(event)
-
         def stop_requested(self) -> bool:
-            return len(self.events) >= 2
+            return told(self)[-1][0] >= 2
 
     with pytest.raises(Cancelled):
         run_check_clips(project, CheckClipsJob(), StopsAfterTwo(), no_camera)
     known = measured_clips(project, read_clips(project))
     assert 2 <= len(known) < 5
-    assert look(project)["measured"] == 5 - len(known)
+    rest = 5 - len(known)
+    report = SilentReport()
+    assert run_check_clips(project, CheckClipsJob(), report, no_camera)["measured"] == rest
+    # what was known before does not count: else the time left would be far too short
+    assert told(report) == [(done, rest) for done in range(rest + 1)]
     quality_file(project).write_text("{broken\n", encoding="utf-8")
     assert measured_clips(project, read_clips(project)) == {}
     assert look(project)["measured"] == 5
