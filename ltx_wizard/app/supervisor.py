@@ -30,6 +30,8 @@ STARTING_GRACE_S = 30.0
 KILL_GRACE_S = 90.0
 """Stop means: finish the step, save, exit. On a slow card a step of a large model takes half a minute."""
 _START_TIME_TOLERANCE_S = 2.0
+_KILLED = -9
+"""Exit code of a process that got SIGKILL: from Linux where memory is full, or from a person."""
 _SPIN_COUNT = "1000"
 """Threads that wait spin only briefly, then sleep. Spinning as long as GNU OpenMP likes is fastest alone, but
 where another process wants the same cores a step takes many times longer; never spinning doubles the time
@@ -175,7 +177,8 @@ class _Watched:
             # A resumed run: its events still end with the last end until the new worker reports.
             judged = replace(judged, state=JobState.WAITING, problem="", remedy="")
         else:
-            judged = _judge(judged, alive, self.folder)
+            code = self._child.returncode if self._child is not None else None
+            judged = _judge(judged, alive, self.folder, code)
         self.status = judged
         self.is_settled = judged.is_over and not alive
 
@@ -215,23 +218,41 @@ def follow(folder: JobFolder, on_event: Callable[[Event], None]) -> JobStatus:
             request_stop(folder)
 
 
-def _judge(status: JobStatus, alive: bool, folder: JobFolder) -> JobStatus:
+def _judge(status: JobStatus, alive: bool, folder: JobFolder, exit_code: int | None = None) -> JobStatus:
     """A job without an end whose worker is gone has failed."""
     if alive or status.is_over:
         return status
-    problem, remedy = _explain_death(folder)
+    problem, remedy = _explain_death(folder, exit_code)
     return replace(status, state=JobState.FAILED, progress=None, problem=problem, remedy=remedy)
 
 
-def _explain_death(folder: JobFolder) -> tuple[str, str]:
+def _explain_death(folder: JobFolder, exit_code: int | None) -> tuple[str, str]:
+    """exit_code: None where this app did not start the worker."""
     tail = _log_tail(folder.log_file)
-    saved = "Everything up to the last checkpoint is kept. Press Resume to go on."
+    smaller, kept = _words_for(folder)
     if "out of memory" in tail.lower():
-        return "The worker ran out of memory.", f"Choose a smaller preset or size. {saved}"
+        return "The worker ran out of memory.", f"Close other programs, or {smaller}. {kept}"
     if "No space left" in tail:
-        return "The disk is full.", f"Free some space. {saved}"
+        return "The disk is full.", f"Free some space. {kept}"
     last = tail.strip().splitlines()[-1] if tail.strip() else "it left no message"
-    return f"The worker ended without a word ({last[:200]}).", saved
+    if exit_code == _KILLED:
+        problem = f"The worker was ended from outside, most often because memory is full ({last[:200]})."
+        return problem, f"Close other programs, or {smaller}. {kept}"
+    return f"The worker ended without a word ({last[:200]}).", kept
+
+
+def _words_for(folder: JobFolder) -> tuple[str, str]:
+    """(how it needs less memory, what is kept), by kind of job."""
+    try:
+        kind = folder.read_job().settings.kind
+    except WizardError:
+        kind = ""
+    if kind == "caption":
+        return "choose a smaller captioner", "Captions that are written are kept."
+    if kind == "train":
+        kept = "Everything up to the last checkpoint is kept. Press Resume to go on."
+        return "choose a smaller preset or size", kept
+    return "choose a smaller size", "What was done until then is kept. Start it again to go on."
 
 
 def _log_tail(path: Path, size: int = 4000) -> str:

@@ -5,7 +5,6 @@ A new captioner is one file with a class that fits Captioner, and one line in CA
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
 
+from ltx_wizard.captioning.answer import what_is_wrong
 from ltx_wizard.captioning.measured import known_motion, measure_clip
-from ltx_wizard.core.caption import clean_caption
+from ltx_wizard.core.caption import clean_caption, flatten
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import (
     BadMediaFile,
@@ -27,11 +27,11 @@ from ltx_wizard.core.errors import (
     OutOfGpuMemory,
     WizardError,
 )
-from ltx_wizard.core.events import Progress, Warned
+from ltx_wizard.core.events import ClipDone, Progress, Warned
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.report import Cancelled, Report, progress
 from ltx_wizard.core.run import CaptionJob
-from ltx_wizard.core.units import duration_text, plural
+from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.dataset import read_clips, update_clip
 from ltx_wizard.models.captioner_models import CAPTIONER_MODELS, CaptionerModel
 
@@ -55,10 +55,7 @@ _SAME_IN_A_ROW = 3
 """So many clips that fail one after the other for the same reason: the rest would fail too."""
 
 _ASKED_EVERY_S = 0.2
-_EXCUSE = re.compile(
-    r"^\W*(?:i'?m sorry|i am sorry|sorry,|i cannot|i can'?t|as an ai\b|(?:i am|i'?m) unable to)",
-    re.IGNORECASE,
-)
+_SHOWN_LETTERS = 80
 
 
 @dataclass(frozen=True)
@@ -266,7 +263,7 @@ class _Work:
         size = max(1, self._captioner.batch)
         groups = deque(clips[start : start + size] for start in range(0, len(clips), size))
         running: set[Future[list[tuple[Clip, str | WizardError]]]] = set()
-        self._tell(clips[0])
+        self._tell()
         while groups or running:
             while groups and len(running) < self._captioner.parallel:
                 running.add(pool.submit(self._answers, groups.popleft()))
@@ -274,7 +271,7 @@ class _Work:
             for future in done:
                 for clip, answer in future.result():
                     self._take(clip, answer)
-                    self._tell(clip)
+                    self._tell()
             if self._report.stop_requested():
                 raise Cancelled
 
@@ -300,31 +297,31 @@ class _Work:
 
     def _take(self, clip: Clip, answer: str | WizardError) -> None:
         """Save a caption, or say why there is none."""
-        problem, remedy = self._what_is_wrong(answer)
-        if not problem:
+        wrong = self._what_is_wrong(answer)
+        if wrong is None:
             assert isinstance(answer, str)
             self._save(clip, clean_caption(answer))
             self.written += 1
             self._same.clear()
+            self._report.emit(ClipDone(clip=clip.id))
             return
         self.failed += 1
-        self._report.emit(Warned(message=f"{clip.id}: {problem} {remedy}".strip()))
-        self._same.append(problem)
-        if len(self._same) == _SAME_IN_A_ROW == self._same.count(problem) and self.failed < self._total:
+        said = "" if isinstance(answer, WizardError) else _shown(answer)
+        self._report.emit(
+            Warned(message=" ".join(filter(None, (f"{clip.id}: {wrong.problem}", wrong.remedy, said))))
+        )
+        self._same.append(wrong.problem)
+        if len(self._same) == _SAME_IN_A_ROW == self._same.count(wrong.problem) and self.failed < self._total:
             raise CaptionerFailed(
-                problem=f"{_SAME_IN_A_ROW} clips in a row failed: {problem}",
-                remedy=remedy or "Choose another captioner.",
+                problem=f"{_SAME_IN_A_ROW} clips in a row failed: {wrong.problem} {said}".rstrip(),
+                remedy=wrong.remedy or "Choose another captioner.",
             )
 
-    def _what_is_wrong(self, answer: str | WizardError) -> tuple[str, str]:
+    def _what_is_wrong(self, answer: str | WizardError) -> WizardError | None:
         if isinstance(answer, WizardError):
-            return answer.problem, answer.remedy
-        text = clean_caption(answer)
-        if not text:
-            return f"{self._captioner.title} gave an empty caption.", ""
-        if _EXCUSE.match(text):
-            return f"{self._captioner.title} gave an excuse instead of a caption: {text[:80]}", ""
-        return "", ""
+            return answer
+        wrong = what_is_wrong(answer, clean_caption(answer))
+        return CaptionerFailed(f"{self._captioner.title} gave {wrong}.", "") if wrong else None
 
     def _save(self, clip: Clip, text: str) -> None:
         """Not over what somebody typed while the captioner was thinking."""
@@ -339,25 +336,23 @@ class _Work:
             caption_source=self._captioner.name,
         )
 
-    def _tell(self, clip: Clip) -> None:
-        """How far, and how long it will take."""
+    def _tell(self) -> None:
+        """How far, and how quick."""
         done, seconds = self.written + self.failed, time.monotonic() - self._began
-        left = f", about {duration_text(seconds / done * (self._total - done))} left" if done else ""
-        self._report.emit(
-            Progress(
-                stage=STAGE,
-                done=done,
-                total=self._total,
-                message=f"{clip.id}{left}",
-                per_second=done / seconds if done and seconds > 0 else 0.0,
-            )
-        )
+        rate = done / seconds if done and seconds > 0 else 0.0
+        self._report.emit(Progress(stage=STAGE, done=done, total=self._total, per_second=rate))
 
     def _remedy(self, error: WizardError) -> str:
         if not self.written:
             return error.remedy
         kept = f"{plural(self.written, 'caption')} {'is' if self.written == 1 else 'are'} written"
         return f"{error.remedy} {kept}; started again, it goes on with the others."
+
+
+def _shown(answer: str) -> str:
+    """The beginning of what a model said, where it said something."""
+    text = flatten(answer)
+    return f"It said: {text[:_SHOWN_LETTERS]}{'...' if len(text) > _SHOWN_LETTERS else ''}" if text else ""
 
 
 def _chosen(project: Project, job: CaptionJob) -> Sequence[Clip]:

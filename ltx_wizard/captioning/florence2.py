@@ -24,11 +24,13 @@ from ltx_wizard.captioning.local_model import (
     folder_of,
     in_batches,
     loading,
+    refuse_another_model,
 )
 from ltx_wizard.captioning.motion import MotionFacts, draft_caption
 from ltx_wizard.core.caption import MAX_WORDS, clean_caption, whole_sentences, word_count
 from ltx_wizard.core.clip import MediaKind
 from ltx_wizard.media.video import Frame
+from ltx_wizard.models.damage import refuse_without_words
 
 TASK = "<MORE_DETAILED_CAPTION>"
 _PICTURES = 3
@@ -51,10 +53,12 @@ class Florence2Captioner(LocalCaptioner):
 
     def load(self) -> None:
         folder = folder_of(self._spec)
+        refuse_another_model(self._spec, folder)
         device, precision = device_and_precision(self._spec, self._vram_gib)
         dtype = torch.float32 if precision == "float32" else torch.bfloat16
         with loading(self._spec):
             self._processor = Florence2Processor.from_pretrained(folder, local_files_only=True)
+            refuse_without_words(self._processor.tokenizer)
             model: Any = Florence2ForConditionalGeneration.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any, TypeVar
 
 import psutil
 import torch
-from safetensors import SafetensorError
 
 from ltx_wizard.core.errors import CaptionerFailed, OutOfGpuMemory
 from ltx_wizard.core.units import GIB
 from ltx_wizard.models.captioner_models import CaptionerModel, Precision
+from ltx_wizard.models.damage import damage_text, is_damage, is_memory_full
 from ltx_wizard.models.precision import training_device
 from ltx_wizard.models.weights import find_parts
 
 Item = TypeVar("Item")
+
+_MODEL_TYPES = {"florence2": "florence2", "qwen3vl": "qwen3_vl"}
+"""What config.json calls them."""
 
 
 class LocalCaptioner:
@@ -75,30 +79,44 @@ def loading(model: CaptionerModel) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise out_of_memory(model) from error
-    except MemoryError as error:
-        raise CaptionerFailed(
-            problem=f"This computer has too little memory for {model.title}.",
-            remedy="Close other programs, or choose a smaller captioner.",
-        ) from error
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise CaptionerFailed(
-            problem=f"The files of {model.title} cannot be loaded: {str(error).splitlines()[0][:160]}",
-            remedy=f"Delete {folder_of(model)} and download it again in the step Captions.",
-        ) from error
+    except Exception as error:
+        if is_memory_full(error):
+            raise memory_full(model) from error
+        if is_damage(error):
+            raise damaged(model, damage_text(error)) from error
+        raise
+
+
+def refuse_another_model(model: CaptionerModel, folder: Path) -> None:
+    """Raises CaptionerFailed where the configuration is of no such model: transformers takes what is missing
+    from its defaults, and builds a model that may be far larger than the memory.
+    """
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind = found.get("model_type", "missing") if isinstance(found, dict) else "missing"
+    except (OSError, ValueError) as error:
+        raise damaged(model, damage_text(error)) from error
+    if kind != _MODEL_TYPES[model.family]:
+        raise damaged(model, f"the kind of model in config.json is {kind}"[:160])
 
 
 def in_batches(
     items: Sequence[Item], ask: Callable[[Sequence[Item]], list[str]], model: CaptionerModel
 ) -> list[str]:
-    """Answers for all items at once, or in halves where the card cannot hold them. Raises OutOfGpuMemory
-    where it cannot hold a single one.
+    """Answers for all items at once, or in halves where the memory cannot hold them. Raises OutOfGpuMemory or
+    CaptionerFailed where it cannot hold a single one.
     """
     try:
         return ask(items)
     except torch.OutOfMemoryError as error:
         if len(items) == 1:
             raise out_of_memory(model) from error
-    torch.cuda.empty_cache()  # outside the handler: the error holds on to what it was made with
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory_full(error):
+            raise
+        if len(items) == 1:
+            raise memory_full(model) from error
+    free_memory()  # outside the handler: the error holds on to what it was made with
     half = len(items) // 2
     return [*in_batches(items[:half], ask, model), *in_batches(items[half:], ask, model)]
 
@@ -124,4 +142,18 @@ def out_of_memory(model: CaptionerModel) -> OutOfGpuMemory:
     return OutOfGpuMemory(
         problem=f"The card has too little free memory for {model.title}.",
         remedy="Close other programs that use the card, or choose a smaller captioner.",
+    )
+
+
+def memory_full(model: CaptionerModel) -> CaptionerFailed:
+    return CaptionerFailed(
+        problem=f"This computer has too little free memory for {model.title}.",
+        remedy="Close other programs, or choose a smaller captioner.",
+    )
+
+
+def damaged(model: CaptionerModel, said: str) -> CaptionerFailed:
+    return CaptionerFailed(
+        problem=f"The files of {model.title} cannot be loaded: {said}.",
+        remedy="They may be damaged. Under Captioner, delete its files, then download them again.",
     )

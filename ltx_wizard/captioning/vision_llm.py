@@ -27,9 +27,11 @@ from ltx_wizard.captioning.local_model import (
     folder_of,
     in_batches,
     loading,
+    refuse_another_model,
 )
 from ltx_wizard.core.clip import MediaKind
 from ltx_wizard.models.captioner_models import Precision
+from ltx_wizard.models.damage import refuse_without_words
 
 _MAX_TOKENS = 320
 """200 words are about 270 tokens; a sentence that is cut off goes when the answer is cleaned."""
@@ -101,11 +103,13 @@ class VisionCaptioner(LocalCaptioner):
 
     def load(self) -> None:
         folder = folder_of(self._spec)
+        refuse_another_model(self._spec, folder)
         device, precision = device_and_precision(self._spec, self._vram_gib)
         with loading(self._spec):
             self._tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, padding_side="left"
             )
+            refuse_without_words(self._tokenizer)
             self._model = Qwen3VLForConditionalGeneration.from_pretrained(
                 folder,
                 device_map={"": device},
@@ -113,7 +117,7 @@ class VisionCaptioner(LocalCaptioner):
                 use_safetensors=True,
                 **_stored_as(precision),
             ).eval()
-        self._layout = layout_of(self._model.config, self._tokenizer)
+            self._layout = layout_of(self._model.config, self._tokenizer)
         self._sight = self._sight_on(device)
         self.batch = batch_for(device, _CLIP_GIB, _MOST_CLIPS, self._vram_gib)
 

@@ -22,7 +22,7 @@ MIN_WORDS = 20
 SLOTS = ("[subject]", "[setting]")
 """What a draft leaves for a person to fill in."""
 
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.*?-->", re.DOTALL)
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.*?-->|<\|[A-Za-z_]{1,40}\|>", re.DOTALL)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|[A-Za-z]{2,12});")
 _SLOT = re.compile(r"\[[a-z ]{3,20}\]")
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>|^.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)

@@ -98,11 +98,11 @@ class WentBack(_Event):
 class Validated(_Event):
     """Loss on the fixed validation set: same clips, noise levels and noise every time.
 
-    bands: the mean at each noise level, by its name ('0.2'). each: the loss of every clip, noise level and
-    noise, always in the same order, so that two steps are compared pair by pair. fixed_set: names exactly
-    what was measured; losses of two runs are comparable to the last digit where it is the same. learnt: it
-    was measured on clips that are trained on, as there were too few to keep one out, and so shows no
-    overfitting. Events of earlier versions have the loss alone.
+    bands: the mean at each noise level, by its name ('0.2'). each: every single loss, as many for each noise
+    level in their order, always the same, so that two steps are compared pair by pair. fixed_set: names
+    exactly what was measured; losses of two runs are comparable to the last digit where it is the same.
+    learnt: it was measured on clips that are trained on, as there were too few to keep one out, and so shows
+    no overfitting. Events of earlier versions have the loss alone.
     """
 
     kind: Literal["validated"] = "validated"

@@ -27,12 +27,12 @@ from diffusers import (
 from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, T5EncoderModel
 
 from ltx_wizard.core.errors import BadInput, BadSetting, JobFailed, NotReady
 from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.models.damage import damage_text, is_damage, is_memory_full, refuse_without_words
 from ltx_wizard.models.loading import empty_transformer, load_frozen
 from ltx_wizard.models.precision import autocast_to, release_memory, storage_dtype
 from ltx_wizard.models.spec import ModelSpec
@@ -40,9 +40,6 @@ from ltx_wizard.models.weights import ModelFiles
 
 TIMESTEP_SCALE = 1000.0
 """The transformer takes 1000 sigma, as a float: what the sampler's schedule gives it."""
-
-_MEMORY_FULL = ("can't allocate memory", "not enough memory")
-"""How torch says that main memory is full, on Linux and on Windows."""
 
 diffusers_logging.disable_progress_bar()
 
@@ -94,9 +91,11 @@ class TextEncoder:
 def load_text_encoder(
     spec: ModelSpec, files: ModelFiles, memory: MemorySettings, device: torch.device
 ) -> TextEncoder:
-    """Raises NotReady if 8 bits are asked for without an NVIDIA card, BadInput for damaged weights."""
+    """Raises NotReady if 8 bits are asked for without an NVIDIA card, BadInput for damaged files."""
     dtype = storage_dtype(memory, device)
-    tokenizer = AutoTokenizer.from_pretrained(str(files.tokenizer))
+    with _damage_explained(spec.title, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(files.tokenizer))
+        refuse_without_words(tokenizer)
     # Straight to the card: main memory never holds the whole encoder.
     extra: dict[str, Any] = {"device_map": {"": device.index or 0}} if device.type == "cuda" else {}
     if memory.text_encoder_8bit:
@@ -107,7 +106,7 @@ def load_text_encoder(
             )
         extra["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-    with _damage_explained(spec, "text encoder"):
+    with _damage_explained(spec.title, "text encoder"):
         model = T5EncoderModel.from_pretrained(
             str(files.text_encoder), dtype=dtype, use_safetensors=True, **extra
         )
@@ -140,7 +139,7 @@ class VideoEncoder:
 def load_vae(
     spec: ModelSpec, files: ModelFiles, memory: MemorySettings, device: torch.device
 ) -> VideoEncoder:
-    with _damage_explained(spec, "video encoder"):
+    with _damage_explained(spec.title, "video encoder"):
         vae = AutoencoderKLLTXVideo.from_pretrained(
             str(files.vae), torch_dtype=storage_dtype(memory, device), use_safetensors=True
         )
@@ -155,20 +154,22 @@ def load_vae(
 def load_transformer(
     spec: ModelSpec, files: ModelFiles, memory: MemorySettings, device: torch.device
 ) -> LTXVideoTransformer3DModel:
-    """The frozen base, on the device, in the precision of the recipe. Raises BadInput for damaged weights."""
+    """The frozen base, on the device, in the precision of the recipe. Raises BadInput for damaged files."""
     dtype = storage_dtype(memory, device)
-    with _damage_explained(spec, "transformer"):
+    with _damage_explained(spec.title, "transformer"):
         return load_frozen(files.transformer, memory, device, dtype)
 
 
 def transformer_structure(spec: ModelSpec, files: ModelFiles) -> LTXVideoTransformer3DModel:
     """Its layers without their weights, on the meta device. Raises BadInput for damaged files."""
-    with _damage_explained(spec, "transformer"):
+    with _damage_explained(spec.title, "transformer"):
         return empty_transformer(files.transformer)
 
 
 def load_scheduler(files: ModelFiles) -> FlowMatchEulerDiscreteScheduler:
-    loaded = FlowMatchEulerDiscreteScheduler.from_pretrained(str(files.scheduler))
+    """Raises BadInput for damaged files."""
+    with _damage_explained("the model", "scheduler"):
+        loaded = FlowMatchEulerDiscreteScheduler.from_pretrained(str(files.scheduler))
     return cast("FlowMatchEulerDiscreteScheduler", loaded)
 
 
@@ -387,36 +388,22 @@ def _freeze(part: nn.Module, device: torch.device | None) -> None:
 
 
 @contextmanager
-def _damage_explained(spec: ModelSpec, part: str) -> Iterator[None]:
-    """Weights that are cut off, or of another architecture, become a message. So does full main memory."""
+def _damage_explained(title: str, part: str) -> Iterator[None]:
+    """Files that are cut off, or of another architecture, become a message. So does full main memory."""
     try:
         yield
-    except (torch.cuda.OutOfMemoryError, BadSetting):
+    except (torch.OutOfMemoryError, BadSetting):
         raise
-    except (
-        BadInput,
-        SafetensorError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        KeyError,
-        OSError,
-        MemoryError,
-    ) as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_FULL):
+    except Exception as error:
+        if is_memory_full(error):
             raise JobFailed(
-                problem=f"This computer's memory is too small for the {part} of {spec.title}.",
+                problem=f"This computer's memory is too small for the {part} of {title}.",
                 remedy="Close other programs, or choose a smaller model.",
             ) from error
-        raise BadInput(
-            problem=f"The {part} of {spec.title} cannot be loaded: {_first_line(error)}.",
-            remedy="The files may be cut off or of another model. Get the model again.",
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    text = error.problem if isinstance(error, BadInput) else str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
+        if isinstance(error, BadInput) or is_damage(error):
+            said = error.problem.rstrip(".") if isinstance(error, BadInput) else damage_text(error)
+            raise BadInput(
+                problem=f"The {part} of {title} cannot be loaded: {said}.",
+                remedy="The files may be cut off or of another model. Get the model again.",
+            ) from error
+        raise

@@ -142,8 +142,11 @@ def test_a_killed_worker_is_a_failure_that_says_what_to_do(filmed: Project, slow
     process.kill()  # SIGKILL: it cannot say a word
     status = wait_for(lambda: watching.status(folder), over)
     assert status.state is JobState.FAILED
-    assert "ended without a word (cutting now)" in status.problem
-    assert "Resume" in status.remedy
+    assert status.problem == (
+        "The worker was ended from outside, most often because memory is full (cutting now)."
+    )
+    assert status.remedy.startswith("Close other programs") and "kept" in status.remedy
+    assert "Resume" not in status.remedy  # that is for trainings
     assert supervisor.read_status(folder).state is JobState.FAILED
 
 
@@ -228,7 +231,9 @@ def test_a_death_is_explained_from_the_log(project: Project, log: str, problem: 
     write(folder, Started(pid=1))
     folder.log_file.write_text(log, encoding="utf-8")
     os.utime(folder.log_file, (1, 1))
-    assert problem in supervisor.read_status(folder).problem
+    status = supervisor.read_status(folder)
+    assert problem in status.problem
+    assert "kept" in status.remedy
 
 
 def test_a_worker_that_told_its_end_is_not_judged_again(project: Project) -> None:

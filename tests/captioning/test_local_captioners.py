@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -253,14 +254,28 @@ def test_a_model_that_is_not_here_says_how_to_get_it(
 def test_damaged_files_are_told(
     model: CaptionerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whichever file it is, and whatever the library that reads it raises. With an empty configuration
+    transformers would build a model of its default size, which is larger than the memory.
+    """
     snapshot = put_in_cache(model, tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    weights = snapshot / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(CaptionerFailed) as caught:
-        make_captioner(CaptionJob(captioner=model.id)).load()
-    assert caught.value.problem.startswith(f"The files of {model.title} cannot be loaded: ")
-    assert str(snapshot) in caught.value.remedy
+    words = json.loads((snapshot / "tokenizer.json").read_text())
+    words["model"]["vocab"], words["added_tokens"] = {"a": 0}, []
+    for name, content in {
+        "model.safetensors": (snapshot / "model.safetensors").read_bytes()[:5000],
+        "tokenizer.json": (snapshot / "tokenizer.json").read_bytes()[:4000],
+        "tokenizer_config.json": b"[]",
+        "config.json": b"{}",
+    }.items():
+        good = (snapshot / name).read_bytes()
+        for damage in [content, *([b"[]", json.dumps(words).encode()] if name == "tokenizer.json" else [])]:
+            (snapshot / name).write_bytes(damage)
+            with pytest.raises(CaptionerFailed) as caught:
+                make_captioner(CaptionJob(captioner=model.id)).load()
+            assert caught.value.problem.startswith(f"The files of {model.title} cannot be loaded: ")
+            assert "delete its files, then download them again" in caught.value.remedy
+        (snapshot / name).write_bytes(good)
+    make_captioner(CaptionJob(captioner=model.id)).load()
 
 
 def test_too_little_memory_is_told_before_loading(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,6 +314,21 @@ def test_a_single_clip_that_does_not_fit_stops_the_job() -> None:
     with pytest.raises(OutOfGpuMemory) as caught:
         in_batches([1, 2], ask, QWEN)
     assert "smaller captioner" in caught.value.remedy
+
+
+def test_a_clip_that_main_memory_cannot_hold_stops_the_job() -> None:
+    """What torch says without a card is no OutOfMemoryError."""
+
+    def ask(items: Sequence[int]) -> list[str]:
+        return [str(torch.empty(10**16))]
+
+    with pytest.raises(CaptionerFailed) as caught:
+        in_batches([1, 2], ask, QWEN)
+    assert caught.value.problem == "This computer has too little free memory for Qwen3-VL 2B."
+    with pytest.raises(CaptionerFailed, match="too little free memory"), local_model.loading(QWEN):
+        torch.empty(10**16)
+    with pytest.raises(RuntimeError, match="must match"):  # a bug stays one
+        in_batches([1], lambda _: [str(torch.ones(2) + torch.ones(3))], QWEN)
 
 
 def test_in_4_bits_the_language_model_is_small_and_what_sees_is_whole(
