@@ -212,8 +212,13 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
         return lambda project, _folder, _job, report: run_export_dataset(project, settings, report)
     if isinstance(settings, TrainJob):
         from ltx_wizard.training.loop import run_train
+        from ltx_wizard.training.trackers import tracked
 
-        return lambda project, folder, _job, report: run_train(project, folder, settings, report)
+        def train(project: Project, folder: JobFolder, _job: Job, report: Report) -> Result:
+            with tracked(report, folder, settings.recipe) as heard:
+                return run_train(project, folder, settings, heard)
+
+        return train
     if isinstance(settings, SampleJob):
         from ltx_wizard.sampling.sample import run_sample
 

@@ -37,6 +37,7 @@
     }
     function startAgain() {
       have = fresh(); bands = [];
+      parts.plot.define([]);
       parts.plot.define(lines());
       parts.plot.clear();
       parts.rows.clear(); parts.samples.replaceChildren(); parts.seen.disconnect();
@@ -126,14 +127,14 @@
 
     function addValidations(found) {
       if (!found.length) return;
-      const names = Object.keys(found[found.length - 1].bands || {});
+      const names = Object.keys(found[found.length - 1].bands).sort((a, b) => a - b);
       if (names.length && !bands.length) {
-        bands = names.map((name, at) => ({ key: `band ${name}`, group: "loss", label: name, title: `Validation loss at ${name}`, colour: `--wz-plot-${at + 3}`, look: "dots", hidden: true }));
+        bands = names.map((name, at) => ({ key: `band ${name}`, band: name, group: "loss", label: `noise ${name}`, title: `Validation loss at noise level ${name}: low levels are fine detail, high levels are composition and motion`, colour: `--wz-plot-${at % 6 + 3}`, look: "dots", hidden: true }));
         parts.plot.define(lines());
       }
       const steps = found.map((item) => item.step);
       parts.plot.add("validation", steps, found.map((item) => item.loss));
-      for (const band of bands) parts.plot.add(band.key, steps, found.map((item) => item.bands?.[band.label] ?? null));
+      for (const band of bands) parts.plot.add(band.key, steps, found.map((item) => item.bands[band.band] ?? null));
     }
 
     function showFigures(figures) {

@@ -40,6 +40,7 @@ from ltx_wizard.core.run import (
 )
 from ltx_wizard.models.captioner_models import captioner_model
 from ltx_wizard.models.weights import find_files, find_parts
+from ltx_wizard.training.trackers import refuse_missing
 
 if TYPE_CHECKING:
     from ltx_wizard.dataset.checks import Finding
@@ -138,12 +139,13 @@ def start_training(project: Project, recipe: Recipe, anyway: bool = False) -> Jo
 
 
 def training_job(project: Project, recipe: Recipe) -> TrainJob:
-    """The frozen recipe with the fingerprint of the dataset. Raises NotReady, or BadSetting for settings that
-    do not go together.
+    """The frozen recipe with the fingerprint of the dataset. Raises NotReady, also where a tracker is not
+    installed, or BadSetting for settings that do not go together.
     """
     from ltx_wizard.dataset.dataset import fingerprint
 
     check_offload(recipe.memory)
+    refuse_missing(recipe.trackers)
     refuse_unready(project)
     model = recipe.model or datasets.model_spec(project).id
     return TrainJob(

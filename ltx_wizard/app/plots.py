@@ -108,19 +108,14 @@ def validation_csv(curves: Curves) -> str:
     """One line for each time that the validation loss was measured."""
     bands = band_names(curves)
     rows = (
-        [item.step, _cell(item.loss), *(_cell(bands_of(item).get(name, float("nan"))) for name in bands)]
+        [item.step, _cell(item.loss), *(_cell(item.bands.get(name, float("nan"))) for name in bands)]
         for item in curves.validations
     )
     return _table(["step", "loss", *(f"loss_at_{name}" for name in bands)], rows)
 
 
-def bands_of(item: object) -> dict[str, float]:
-    """The validation loss by noise levels, by their names; empty where it was not measured so."""
-    return {}
-
-
 def band_names(curves: Curves) -> list[str]:
-    return list(dict.fromkeys(name for item in curves.validations for name in bands_of(item)))
+    return list(dict.fromkeys(name for item in curves.validations for name in item.bands))
 
 
 def best_validation(curves: Curves) -> Point | None:

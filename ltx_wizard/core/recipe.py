@@ -355,6 +355,32 @@ class HealthSettings(Settings):
     )
 
 
+class TrackerSettings(Settings):
+    """Where the numbers of a run go besides LTX Wizard's own plots."""
+
+    tensorboard: bool = Field(
+        default=False,
+        description="Also write the numbers for TensorBoard, into the folder of the run. Look at them with: tensorboard --logdir, and the project's folder runs.",
+    )
+    wandb: bool = Field(
+        default=False,
+        description="Also write the numbers for Weights & Biases, into the folder of the run.",
+    )
+    wandb_mode: Literal["offline", "online"] = Field(
+        default="offline",
+        description="offline: nothing leaves this computer; 'wandb sync' uploads the run later. online: numbers and settings go to wandb.ai while it trains; run 'wandb login' first.",
+    )
+    trackio: bool = Field(
+        default=False,
+        description="Also write the numbers for trackio, on this computer. Look at them with: trackio show.",
+    )
+    project: str = Field(
+        default="ltx-wizard",
+        pattern=r"^[A-Za-z0-9._-]{1,80}$",
+        description="Name under which W&B and trackio collect the runs.",
+    )
+
+
 class Recipe(Document):
     """One way to train."""
 
@@ -375,6 +401,7 @@ class Recipe(Document):
     checkpoints: CheckpointSettings = CheckpointSettings()
     validation: ValidationSettings = ValidationSettings()
     health: HealthSettings = HealthSettings()
+    trackers: TrackerSettings = TrackerSettings()
 
 
 RECIPE_GROUPS: dict[str, str] = {
@@ -387,6 +414,7 @@ RECIPE_GROUPS: dict[str, str] = {
     "checkpoints": "Checkpoints",
     "validation": "Samples and validation",
     "health": "When it goes wrong",
+    "trackers": "Trackers",
 }
 
 

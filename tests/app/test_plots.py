@@ -57,12 +57,15 @@ def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
 
 def test_the_numbers_are_a_table_that_leaves_out_what_is_no_number(tmp_path: Path) -> None:
     job = JobFolder(tmp_path / "run")
-    curves(job.folder, step(1, 0.5), step(2, float("nan")), Validated(step=2, loss=0.25))
+    curves(job.folder, step(1, 0.5), step(2, float("nan")), Validated(step=2, loss=0.25, bands={"0.2": 0.5}))
     plots.save_plots(job, "Two steps")
     rows = list(csv.DictReader((job.folder / "plots" / "steps.csv").open()))
     assert [(row["step"], row["loss"]) for row in rows] == [("1", "0.5"), ("2", "")]
     assert rows[0]["time_utc"] == "1970-01-01T00:01:00.000+00:00"
-    assert (job.folder / "plots" / "validation.csv").read_text().splitlines() == ["step,loss", "2,0.25"]
+    assert (job.folder / "plots" / "validation.csv").read_text().splitlines() == [
+        "step,loss,loss_at_0.2",
+        "2,0.25,0.5",
+    ]
 
 
 def test_the_best_validation_is_not_that_of_the_untrained_model(tmp_path: Path) -> None:

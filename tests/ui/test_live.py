@@ -233,7 +233,7 @@ def test_a_training_that_goes_wrong_can_still_be_watched(
     shown = get_run(client, project, run.name)
     assert (shown["state"], shown["step"]) == ("failed", 2)
     assert shown["rows"]["loss"] == [0.5, None]
-    assert shown["validations"] == [{"step": 2, "loss": None}]
+    assert shown["validations"] == [{"step": 2, "loss": None, "bands": {}, "learnt": False}]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "0009-missing", "/etc", "..\\..", "a\0b", "x" * 500])

@@ -291,7 +291,15 @@ def _setting_json(info: SettingInfo, recipe: Recipe, base: Recipe) -> dict[str, 
 def setting_title(key: str) -> str:
     """'optimizer.weight_decay' -> 'Weight decay'."""
     name = key.rsplit(".", 1)[-1]
-    special = {"lr": "Learning rate", "every": "Every N steps", "keep": "Checkpoints kept", "name": "Kind"}
+    special = {
+        "lr": "Learning rate",
+        "every": "Every N steps",
+        "keep": "Checkpoints kept",
+        "name": "Kind",
+        "tensorboard": "TensorBoard",
+        "wandb": "Weights & Biases",
+        "wandb_mode": "Weights & Biases mode",
+    }
     if key == "validation.every":
         return "Samples every N steps"
     if key == "checkpoints.every":

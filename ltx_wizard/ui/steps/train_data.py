@@ -119,7 +119,8 @@ def _figures(view: monitor.RunView) -> list[tuple[str, str]]:
 
 
 def _validation_json(item: Validated) -> dict[str, object]:
-    return {"step": item.step, "loss": _short(item.loss)}
+    bands = {name: _short(loss) for name, loss in item.bands.items()}
+    return {"step": item.step, "loss": _short(item.loss), "bands": bands, "learnt": item.learnt}
 
 
 def _advice_json(item: Advice) -> dict[str, object]:
