@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from ltx_wizard.app import datasets, jobs, memory_plan, recipes
+from ltx_wizard.app.lab import sample_size
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
 from ltx_wizard.commands.following import event_count, follow
 from ltx_wizard.core.errors import BadSetting, NotFound, NotReady
 from ltx_wizard.core.project import Project, filled_prompt, safe_file_stem
-from ltx_wizard.core.recipe import Recipe, recipe_settings, with_settings
+from ltx_wizard.core.recipe import recipe_settings, with_settings
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob
 from ltx_wizard.core.units import duration_text, plural
 
@@ -134,13 +134,6 @@ def sample_job(project: Project, given: Namespace, lora: Path | None) -> SampleJ
         negative_prompt=recipe.validation.negative_prompt,
         memory=recipe.memory,
     )
-
-
-def sample_size(project: Project, recipe: Recipe) -> tuple[int, int, int]:
-    """Width, height, frames: as the recipe says, else as most clips are trained, else the model's own."""
-    trained = Counter(datasets.bucket_plan(project).assignment.values()).most_common(1)
-    bucket = trained[0][0] if trained else datasets.model_spec(project).default_bucket
-    return recipe.validation.size_for(bucket)
 
 
 def paths_in(folder: Path, files: object) -> list[str]:

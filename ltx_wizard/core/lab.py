@@ -162,7 +162,7 @@ class LabCell(Document):
 
 @dataclass(frozen=True)
 class Wanted:
-    """One place in a grid. lora: None for the base model. pair: which prompt and seed, counted over all."""
+    """One place in a grid. lora: None for the base model. pair: which prompt and seed of its grid."""
 
     grid: str
     lora: LabLora | None

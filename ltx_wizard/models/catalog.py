@@ -72,6 +72,13 @@ EMBEDDED = ModelSpec(
     min_vram_gib=0.0,
     architecture="ltxv-practice",
     local=True,
+    scenes=(
+        "A small white star spins in place on a plain cyan background. The camera is static.",
+        "A large brown cross bounces up and down on a plain lavender background. The camera is static.",
+        "A medium purple ring grows on a plain beige background. The camera is static.",
+        "A large cyan heart moves in a circle on a plain white background. The camera is static.",
+        "A small black diamond shrinks on a plain pale green background. The camera is static.",
+    ),
 )
 
 LTXV_2B_096_DEV = ModelSpec(

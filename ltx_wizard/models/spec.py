@@ -12,6 +12,16 @@ from typing import Literal, Protocol
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 """What a base model consists of."""
 
+EVERYDAY_SCENES = (
+    "A lighthouse stands on a rocky coast at dusk while slow waves roll in. The camera stays still.",
+    "A red tram drives through a rainy city street at night, past lit shop windows. The camera follows it.",
+    "A baker in a white apron kneads dough on a wooden table in a sunny kitchen. The camera stays still.",
+    "A hot air balloon rises over green hills in the early morning fog. The camera tilts up slowly.",
+    "A goldfish swims in circles in a glass bowl on a window sill. The camera stays still.",
+    "A steam train crosses a stone bridge in a snowy valley. The camera pans to the right.",
+)
+"""Scenes that have little in common with one another, described as captions are."""
+
 _ESSENTIAL = {
     "tokenizer": (("tokenizer.json", "spiece.model"),),
     "scheduler": (("scheduler_config.json",),),
@@ -123,6 +133,8 @@ class ModelSpec:
     licence_url: str = ""
     part_gib: tuple[tuple[str, float], ...] = ()
     local: bool = False
+    scenes: tuple[str, ...] = EVERYDAY_SCENES
+    """What the model can draw, as different as can be: for words unlike those of a dataset."""
     files: tuple[str, ...] = field(default_factory=tuple)
     """Parts that do not lie in `source` as usual: 'role=repo:path' on the hub, 'role=file:/path' here."""
 

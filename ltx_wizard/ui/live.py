@@ -37,6 +37,8 @@ def live_routes() -> list[Route]:
         Route("/wizard/live/captions/preview", _posted(workbench_live.preview), methods=["POST"]),
         Route("/wizard/live/captioners", _answer(workbench_live.captioners_json)),
         Route("/wizard/live/captioners/do", _posted(workbench_live.captioners_act), methods=["POST"]),
+        Route("/wizard/live/lab", _answer(lab_live.lab_json)),
+        Route("/wizard/live/lab/do", _posted(_change_lab), methods=["POST"]),
         Route("/wizard/live/download", _answer(_download)),
         Route("/wizard/live/download/do", _posted(act), methods=["POST"]),
     ]
@@ -53,6 +55,7 @@ def revision(project: Project) -> str:
         project.recipe_file,
         project.runs_folder,
         project.exports_folder,
+        project.folder / "lab" / "lab.json",
     )
     return "-".join(str(_changed_at(path)) for path in files)
 
@@ -148,6 +151,11 @@ def _store_caption(sent: dict[str, object]) -> dict[str, object]:
 
 def _change_captions(sent: dict[str, object]) -> dict[str, object]:
     answer = workbench_live.act(sent)
+    return {**answer, "revision": revision(opened(str(sent.get("project", ""))))}
+
+
+def _change_lab(sent: dict[str, object]) -> dict[str, object]:
+    answer = lab_live.act(sent)
     return {**answer, "revision": revision(opened(str(sent.get("project", ""))))}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ltx_wizard.app import datasets, exports, jobs
+from ltx_wizard.app import datasets, exports, jobs, lab
 from ltx_wizard.core.clip import CaptionState, MediaKind
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.project import Project
@@ -33,6 +33,7 @@ def step_states(project: Project) -> dict[str, StepState]:
         "check": _check,
         "recipe": lambda project: StepState("done") if project.recipe_file.exists() else _TODO,
         "train": _train,
+        "lab": _lab,
         "export": _export,
     }
     return {name: _safely(state, project) for name, state in states.items()}
@@ -94,6 +95,11 @@ def _train(project: Project) -> StepState:
     if state == "finished":
         return StepState("done")
     return StepState("warn" if state == "failed" else "todo", state)
+
+
+def _lab(project: Project) -> StepState:
+    chosen = lab.kept(project)
+    return StepState("done", chosen[0].title) if chosen else _TODO
 
 
 def _export(project: Project) -> StepState:

@@ -1,13 +1,13 @@
-"""The window: eight steps in one page. `build` makes the Gradio app; nothing heavy is imported here."""
+"""The window: nine steps in one page. `build` makes the Gradio app; nothing heavy is imported here."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from ltx_wizard.ui.page import Page, when_ready
-from ltx_wizard.ui.steps import captions, check, export, goal, recipe, scenes, train, videos
+from ltx_wizard.ui.steps import captions, check, export, goal, lab, recipe, scenes, train, videos
 
-STEPS = (goal, videos, scenes, captions, check, recipe, train, export)
+STEPS = (goal, videos, scenes, captions, check, recipe, train, lab, export)
 """In the order of the road. A new step is a new file and its name here."""
 
 _BUS_SCRIPT = when_ready("window.wizard.connect(element, props, trigger, watch, 'go', 'act')")

@@ -1,4 +1,4 @@
-"""Step 8: files for diffusers and ComfyUI, verified against the model."""
+"""Step 9: files for diffusers and ComfyUI, verified against the model."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _head(count: int) -> Markup:
     sentence = (
         "Two files with the same content, for diffusers and for ComfyUI. Both are loaded back and checked."
     )
-    return step_header(8, "Export", sentence, f"{count} exported" if count else "")
+    return step_header(9, "Export", sentence, f"{count} exported" if count else "")
 
 
 def _work(project: Project, busy: bool, has_checkpoints: bool) -> Markup | str:

@@ -1,0 +1,545 @@
+"""The Lab: what is asked for, what is made of it, and the LoRA that somebody keeps. No torch here."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ltx_wizard.app import advisor, datasets, jobs, recipes
+from ltx_wizard.core.documents import validate_document
+from ltx_wizard.core.errors import BadDocument, BadInput, BadSetting, NotFound, NotReady, WizardError
+from ltx_wizard.core.errors import explain_os_error as explain
+from ltx_wizard.core.lab import (
+    Lab,
+    LabCell,
+    LabChoice,
+    LabFolder,
+    LabGrid,
+    LabLora,
+    LabPrompt,
+    LabSampling,
+    Wanted,
+    in_order_of_use,
+    missing,
+    wanted,
+)
+from ltx_wizard.core.places import whole_path
+from ltx_wizard.core.project import Project, safe_file_stem
+from ltx_wizard.core.recipe import Recipe
+from ltx_wizard.core.run import JobFolder, JobState, JobStatus, LabJob, TrainJob
+from ltx_wizard.interop.lora_keys import recognise_lora
+from ltx_wizard.models.catalog import find_model
+from ltx_wizard.models.recognise import linear_layers
+from ltx_wizard.models.weights import find_files
+
+if TYPE_CHECKING:
+    from ltx_wizard.app.advisor import RecommendedCheckpoint
+
+LORA_FILE = "lora.safetensors"
+MOST_LORAS, MOST_STRENGTHS, MOST_PROMPTS, MOST_SEEDS = 24, 12, 12, 12
+_FIRST_LORAS = 4
+_FIRST_PROMPTS = 2
+_RECENT_CELLS = 12
+_HASHED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk that the Lab can show. id: as a LabLora's. why: of the recommended one."""
+
+    id: str
+    run: str
+    step: int
+    recommended: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of a grid. state: made, now (being made), waiting, gone (its LoRA's file is not there)."""
+
+    wanted: Wanted
+    state: str
+    cell: LabCell | None
+
+
+@dataclass(frozen=True)
+class LabView:
+    """Everything that a page shows. seconds_left: None while nothing comparable was made yet.
+
+    untouched: nothing was chosen yet; the grid is a proposal.
+    """
+
+    lab: Lab
+    untouched: bool
+    checkpoints: tuple[Checkpoint, ...]
+    places: tuple[Place, ...]
+    total: int
+    made: int
+    seconds_left: float | None
+    job: JobFolder | None
+    running: bool
+    paused: bool
+    stopping: bool
+    now: str
+    problem: str
+    remedy: str
+    warnings: tuple[str, ...]
+
+
+def view(project: Project) -> LabView:
+    """Raises NotReady where there is no LoRA to look at yet."""
+    folder = LabFolder(project)
+    lab = current(project)
+    job, running = _job(project)
+    status = jobs.status(job) if job else None
+    trigger = project.read_settings().trigger_word
+    ordered = in_order_of_use(lab, trigger)
+    todo = [item for item in missing(folder, ordered) if _is_there(project, item.lora)]
+    rendering = running and status is not None and status.progress is not None
+    now_key = todo[0].key if todo and rendering else ""
+    cells = {item.key: _cell(folder, item.key) for item in ordered}
+    places = tuple(_place(project, item, cells[item.key], now_key) for item in wanted(lab, trigger))
+    failed = status is not None and status.state is JobState.FAILED and not running
+    return LabView(
+        lab=lab,
+        untouched=not folder.exists(),
+        checkpoints=tuple(checkpoints(project)),
+        places=places,
+        total=len(ordered),
+        made=len(ordered) - len(missing(folder, ordered)),
+        seconds_left=_seconds_left(lab, [cell for cell in cells.values() if cell], len(todo)),
+        job=job,
+        running=running,
+        paused=running and job is not None and job.pause_file.exists(),
+        stopping=running and job is not None and job.stop_file.exists(),
+        now=_now(status) if running and status else "",
+        problem=status.problem if failed and status and todo else "",
+        remedy=_remedy(status.remedy) if failed and status and todo else "",
+        warnings=status.warnings if status and running else (),
+    )
+
+
+def current(project: Project) -> Lab:
+    """What is asked for, or, before anything was, a proposal: the checkpoints of the newest run and the
+    prompts of its samples. Raises NotReady without a LoRA, BadDocument for a damaged lab.json.
+    """
+    folder = LabFolder(project)
+    return folder.read() if folder.exists() else _proposal(project)
+
+
+def checkpoints(project: Project) -> list[Checkpoint]:
+    """Of every run, the newest run first, its steps in order."""
+    found: list[Checkpoint] = []
+    for run in reversed(jobs.runs(project)):
+        steps = run.saved_steps()
+        best = _recommended(run, steps)
+        found += [
+            Checkpoint(
+                id=_checkpoint_id(run.name, step),
+                run=run.name,
+                step=step,
+                recommended=best is not None and best.step == step,
+                why=best.why if best is not None and best.step == step else "",
+            )
+            for step in steps
+        ]
+    return found
+
+
+def choose(project: Project, **changes: object) -> Lab:
+    """Change what the grid asks for and write it. loras: ids of checkpoints and of files that were brought
+    in; strengths, prompts, seeds; sampling: settings that differ.
+
+    Raises BadSetting with what is wrong; then nothing is changed.
+    """
+    lab = current(project)
+    if "loras" in changes:
+        lab = _with_loras(project, lab, tuple(str(item) for item in _listed(changes.pop("loras"))))
+    sampling = changes.pop("sampling", None)
+    raw = lab.model_dump()
+    raw["grid"] |= changes
+    raw["sampling"] |= sampling if isinstance(sampling, dict) else {}
+    return _write(project, _checked(raw))
+
+
+def ask_test(project: Project, name: str, grid: LabGrid) -> Lab:
+    """Add the grid of a one-click test; it is made before everything else."""
+    lab = current(project)
+    others = {key: value for key, value in lab.tests.items() if key != name}
+    lab = _with_known(project, lab, grid.loras)
+    return _write(project, _checked(lab.model_dump() | {"tests": {name: grid.model_dump(), **others}}))
+
+
+def drop_test(project: Project, name: str) -> Lab:
+    """Take a test away; its videos stay on disk."""
+    lab = current(project)
+    tests = {key: value.model_dump() for key, value in lab.tests.items() if key != name}
+    return _write(project, _checked(lab.model_dump() | {"tests": tests}))
+
+
+def bring_in(project: Project, path: Path) -> LabLora:
+    """Copy a LoRA file made anywhere into the project and add it to the grid.
+
+    Raises NotFound, or BadInput that says why it is no LoRA for this project's model.
+    """
+    lab = _with_model_of(project, _current_or_empty(project))
+    source = whole_path(path)
+    spec = find_model(lab.model)
+    found = recognise_lora(source, linear_layers(find_files(spec).transformer), spec.title)
+    known = next((lora for lora in lab.loras if not lora.run and lora.digest == _digest(source)), None)
+    if known is not None and _is_there(project, known):
+        _add(project, lab, known)
+        return known
+    folder = LabFolder(project)
+    file = _free_file(folder.loras_folder, safe_file_stem(source.stem))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        shutil.copyfile(source, partial)
+        partial.replace(file)
+    except OSError as error:
+        raise explain(error, file) from error
+    lora = LabLora(
+        id=f"file:{file.stem}",
+        title=file.stem,
+        file=project.relative(file),
+        digest=_digest(file),
+        rank=found.rank,
+        form=found.form,
+    )
+    _add(project, lab, lora)
+    return lora
+
+
+def start(project: Project) -> JobFolder:
+    """Make what is missing. Raises NotReady where nothing is, Busy while another job runs."""
+    lab = current(project)
+    if not lab.grid.prompts and not lab.tests:
+        raise NotReady(problem="There is no prompt yet.", remedy="Write one, such as a clip's caption.")
+    find_files(find_model(lab.model))
+    jobs.refuse_while_running(project)
+    lab = _write(project, lab.model_copy(update={"recommended": _recommended_id(project, lab)}))
+    trigger = project.read_settings().trigger_word
+    if not missing(LabFolder(project), in_order_of_use(lab, trigger)):
+        raise NotReady(
+            problem="Every video of this grid is made.", remedy="Add a strength, a prompt or a seed."
+        )
+    return jobs.start(project, LabJob())
+
+
+def keep(project: Project, lora_id: str, strength: float) -> Lab:
+    """Remember the one to export. Raises BadInput for the base model or an unknown LoRA."""
+    lab = current(project)
+    if lab.lora(lora_id) is None or strength == 0:
+        raise BadInput(
+            problem="The base model is no LoRA: there is nothing of it to keep.",
+            remedy="Choose a checkpoint at a strength above 0.",
+        )
+    return _write(project, lab.model_copy(update={"kept": LabChoice(lora=lora_id, strength=strength)}))
+
+
+def kept(project: Project) -> tuple[LabLora, float] | None:
+    """The LoRA that somebody keeps, and at which strength."""
+    folder = LabFolder(project)
+    if not folder.exists():
+        return None
+    lab = folder.read()
+    lora = lab.lora(lab.kept.lora) if lab.kept else None
+    return (lora, lab.kept.strength) if lora is not None and lab.kept else None
+
+
+def usual_lora(project: Project, lab: Lab) -> str:
+    """Id of the LoRA that a test is about: the kept one, else the recommended, else the last of the grid."""
+    if lab.kept and lab.lora(lab.kept.lora):
+        return lab.kept.lora
+    best = _recommended_id(project, lab)
+    if best:
+        return best
+    if lab.grid.loras:
+        return lab.grid.loras[-1]
+    raise NotReady(problem="There is no LoRA to test.", remedy="Choose a checkpoint above.")
+
+
+def sample_size(project: Project, recipe: Recipe) -> tuple[int, int, int]:
+    """Width, height, frames: as the recipe says, else as most clips are trained, else the model's own."""
+    trained = Counter(datasets.bucket_plan(project).assignment.values()).most_common(1)
+    bucket = trained[0][0] if trained else datasets.model_spec(project).default_bucket
+    return recipe.validation.size_for(bucket)
+
+
+def _proposal(project: Project) -> Lab:
+    """Raises NotReady."""
+    found = checkpoints(project)
+    if not found:
+        raise NotReady(
+            problem="There is no LoRA to look at yet.",
+            remedy="Train one: its checkpoints appear here. Or bring in a LoRA file made elsewhere.",
+        )
+    run = found[0].run
+    steps = [item for item in found if item.run == run]
+    lab = _empty(project, _recipe_of(project, run))
+    chosen = _spread([item.id for item in steps], [item.id for item in steps if item.recommended])
+    return _with_loras(project, lab, tuple(chosen))
+
+
+def _empty(project: Project, recipe: Recipe) -> Lab:
+    """A Lab with the recipe's samples as its prompts, and no LoRA."""
+    spec = find_model(recipe.model) if recipe.model else datasets.model_spec(project)
+    width, height, frames = sample_size(project, recipe)
+    validation = recipe.validation
+    prompts = validation.prompts or project.read_settings().validation_prompts
+    return Lab(
+        model=spec.id,
+        grid=LabGrid(
+            prompts=tuple(LabPrompt(text=text) for text in prompts[:_FIRST_PROMPTS]),
+            seeds=(validation.seed,),
+        ),
+        sampling=LabSampling(
+            width=width,
+            height=height,
+            frames=frames,
+            fps=spec.fps,
+            steps=validation.sampling_steps,
+            guidance=validation.guidance,
+            first_frame_guidance=validation.first_frame_guidance,
+            negative_prompt=validation.negative_prompt,
+        ),
+        memory=recipe.memory,
+    )
+
+
+def _current_or_empty(project: Project) -> Lab:
+    try:
+        return current(project)
+    except NotReady:
+        return _empty(project, recipes.current_recipe(project))
+
+
+def _with_model_of(project: Project, lab: Lab) -> Lab:
+    """A Lab without any LoRA follows the project's model."""
+    return lab if lab.loras else lab.model_copy(update={"model": datasets.model_spec(project).id})
+
+
+def _spread(ids: Sequence[str], must: Sequence[str]) -> list[str]:
+    """A few of them: those that must be, the last, and others evenly between."""
+    if len(ids) <= _FIRST_LORAS:
+        return list(ids)
+    places = {round(index * (len(ids) - 1) / (_FIRST_LORAS - 1)) for index in range(_FIRST_LORAS)}
+    chosen = {ids[place] for place in places}
+    for item in must:
+        if item not in chosen:
+            middle = sorted(chosen, key=ids.index)[1]
+            chosen = (chosen - {middle}) | {item}
+    return sorted(chosen, key=ids.index)
+
+
+def _add(project: Project, lab: Lab, lora: LabLora) -> None:
+    others = [other for other in lab.loras if other.id != lora.id]
+    grid = lab.grid.model_dump() | {"loras": tuple(dict.fromkeys((*lab.grid.loras, lora.id)))}
+    raw = lab.model_dump() | {"loras": [*(item.model_dump() for item in others), lora.model_dump()]}
+    _write(project, _checked({**raw, "grid": grid}))
+
+
+def _with_loras(project: Project, lab: Lab, ids: tuple[str, ...]) -> Lab:
+    """The grid with these LoRAs, in the order of their training; files that were brought in come last."""
+    lab = _with_known(project, lab, ids)
+    order = [item.id for item in checkpoints(project)]
+    rank = {lora_id: place for place, lora_id in enumerate(order)}
+    chosen = sorted(dict.fromkeys(ids), key=lambda lora_id: rank.get(lora_id, len(order)))
+    return lab.model_copy(update={"grid": lab.grid.model_copy(update={"loras": tuple(chosen)})})
+
+
+def _with_known(project: Project, lab: Lab, ids: Sequence[str]) -> Lab:
+    """Every checkpoint that is asked for becomes one of the Lab's LoRAs. Raises NotFound or BadInput."""
+    known = {lora.id: lora for lora in lab.loras}
+    for lora_id in ids:
+        fresh = _checkpoint_lora(project, lab, lora_id) if not lora_id.startswith("file:") else None
+        if fresh is not None:
+            known[lora_id] = fresh
+        elif lora_id not in known:
+            raise NotFound(problem="This checkpoint is gone.", remedy="Reload the page.")
+    return lab.model_copy(update={"loras": tuple(known.values())})
+
+
+def _checkpoint_lora(project: Project, lab: Lab, lora_id: str) -> LabLora | None:
+    """None where its file is not there. Raises BadInput for a run of another model."""
+    run_name, _, step_text = lora_id.rpartition("@")
+    if not step_text.isdigit():
+        return None
+    step = int(step_text)
+    run = jobs.find_run(project, run_name)
+    file = run.checkpoint_folder(step) / LORA_FILE
+    if not file.is_file():
+        return None
+    recipe = _recipe_of(project, run.name)
+    if recipe.model and find_model(recipe.model).architecture != find_model(lab.model).architecture:
+        raise BadInput(
+            problem=f"{run.name} was trained on another model than this Lab shows.",
+            remedy="Choose checkpoints of one model.",
+        )
+    several = len(jobs.runs(project)) > 1
+    return LabLora(
+        id=lora_id,
+        title=f"step {step:,}" + (f" of {run.name}" if several else ""),
+        file=project.relative(file),
+        digest=_digest(file),
+        scale=recipe.lora.alpha / recipe.lora.rank,
+        run=run.name,
+        step=step,
+        rank=recipe.lora.rank,
+    )
+
+
+def _checkpoint_id(run: str, step: int) -> str:
+    return f"{run}@{step}"
+
+
+def _recipe_of(project: Project, run: str) -> Recipe:
+    settings = jobs.find_run(project, run).read_job().settings
+    return settings.recipe if isinstance(settings, TrainJob) else recipes.current_recipe(project)
+
+
+def _recommended(run: JobFolder, steps: Sequence[int]) -> RecommendedCheckpoint | None:
+    return advisor.recommended_checkpoint(jobs.status(run), steps)
+
+
+def _recommended_id(project: Project, lab: Lab) -> str:
+    """Of the grid's LoRAs the recommended one of the newest run; else the last checkpoint among them."""
+    best = [item.id for item in checkpoints(project) if item.recommended and item.id in lab.grid.loras]
+    return best[0] if best else lab.grid.loras[-1] if lab.grid.loras else ""
+
+
+def _checked(raw: Mapping[str, object]) -> Lab:
+    try:
+        lab = validate_document(raw, Lab, "The Lab")
+    except BadDocument as error:
+        raise BadSetting(problem=error.problem, remedy="Change it to a value within its range.") from error
+    grid, spec = lab.grid, find_model(lab.model)
+    for what, count, most in (
+        ("checkpoints", len(grid.loras), MOST_LORAS),
+        ("strengths", len(grid.strengths), MOST_STRENGTHS),
+        ("prompts", len(grid.prompts), MOST_PROMPTS),
+        ("seeds", len(grid.seeds), MOST_SEEDS),
+    ):
+        if count > most:
+            raise BadSetting(problem=f"{count} {what} are too many.", remedy=f"Choose up to {most}.")
+    sampling = lab.sampling
+    fits = spec.size_grid.allows(sampling.width) and spec.size_grid.allows(sampling.height)
+    if not fits or not spec.frame_grid.allows(sampling.frames):
+        nearest = (spec.size_grid.nearest(sampling.width), spec.size_grid.nearest(sampling.height))
+        raise BadSetting(
+            problem=f"{spec.title} cannot make videos of {sampling.width} x {sampling.height} with "
+            f"{sampling.frames} frames.",
+            remedy=f"The nearest are {nearest[0]} x {nearest[1]} with "
+            f"{spec.frame_grid.nearest(sampling.frames)} frames.",
+        )
+    return lab
+
+
+def _write(project: Project, lab: Lab) -> Lab:
+    LabFolder(project).write(lab)
+    return lab
+
+
+def _listed(value: object) -> Sequence[object]:
+    return cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else ()
+
+
+def _job(project: Project) -> tuple[JobFolder | None, bool]:
+    """The newest job of the Lab, and whether it runs."""
+    job = jobs.last_job(project, "lab")
+    return job, job is not None and jobs.is_active(job)
+
+
+def _place(project: Project, item: Wanted, cell: LabCell | None, now_key: str) -> Place:
+    if cell is not None:
+        return Place(item, "made", cell)
+    if not _is_there(project, item.lora):
+        return Place(item, "gone", None)
+    return Place(item, "now" if item.key == now_key else "waiting", None)
+
+
+def _is_there(project: Project, lora: LabLora | None) -> bool:
+    return lora is None or project.path(lora.file).is_file()
+
+
+def _seconds_left(lab: Lab, cells: Sequence[LabCell], missing_count: int) -> float | None:
+    """By the last videos of the same size and steps that were made: nothing is guessed."""
+    sampling = lab.sampling
+    alike = [
+        cell
+        for cell in cells
+        if (cell.request.width, cell.request.height, cell.request.frames, cell.request.steps)
+        == (sampling.width, sampling.height, sampling.frames, sampling.steps)
+    ]
+    newest = sorted(alike, key=lambda cell: cell.created)[-_RECENT_CELLS:]
+    if not newest:
+        return 0.0 if not missing_count else None
+    return missing_count * sum(cell.seconds for cell in newest) / len(newest)
+
+
+def _now(status: JobStatus) -> str:
+    if status.progress is None:
+        return "Starting"
+    text = status.progress.message or status.progress.stage
+    done, total = status.progress.done, status.progress.total
+    return f"{text} {done:,} of {total:,}" if total > 1 else text
+
+
+def _remedy(remedy: str) -> str:
+    return remedy.replace("Press Resume to go on.", "Press 'Go on' to make the rest.").replace(
+        "Everything up to the last checkpoint is kept.", "Every video that was made is kept."
+    )
+
+
+def _free_file(folder: Path, stem: str) -> Path:
+    number = 1
+    while True:
+        file = folder / (f"{stem}.safetensors" if number == 1 else f"{stem}-{number}.safetensors")
+        if not file.exists():
+            return file
+        number += 1
+
+
+def _cell(folder: LabFolder, key: str) -> LabCell | None:
+    try:
+        changed = folder.cell_file(key).stat().st_mtime_ns
+    except OSError:
+        return None
+    if not (folder.video(key).is_file() and folder.strip(key).is_file()):
+        return None
+    return _read_cell(folder.cell_file(key).parent.parent, key, changed)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_cell(lab_folder: Path, key: str, _changed_ns: int) -> LabCell | None:
+    """Read again only when the file has changed: the page asks every second."""
+    folder = LabFolder(Project(lab_folder.parent))
+    try:
+        return folder.read_cell(key)
+    except WizardError:
+        return None
+
+
+def _digest(path: Path) -> str:
+    try:
+        stat = path.stat()
+        return _hashed(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _hashed(path: Path, _size: int, _modified_ns: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(_HASHED_BYTES):
+            digest.update(part)
+    return digest.hexdigest()[:20]
