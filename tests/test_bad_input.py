@@ -190,7 +190,7 @@ def shown_html(blocks: object, project: Project) -> str:
         if getattr(function.fn, "__name__", "") == "show"
     )
     parts: list[str] = []
-    for step in ("goal", "videos", "scenes", "captions", "check", "recipe", "train", "export"):
+    for step in ("goal", "videos", "scenes", "captions", "check", "recipe", "train", "lab", "export"):
         updates = load(str(project.folder), step)
         for component, value in updates.items():
             if not isinstance(component, gr.HTML):

@@ -67,12 +67,15 @@ def test_the_sample_project_becomes_an_exported_lora_by_clicking_only(app: Any, 
     expect(page.locator("#train-notice, #train-work").filter(has_text="Training is finished")).to_be_visible()
 
     page.locator("#train-primary").click()
+    at_step(page, "lab")
+    expect(page.locator(".wz-lab-cell")).not_to_have_count(0)
+    page.locator("#lab-primary").click()
     at_step(page, "export")
     page.locator("#export-primary").click()
     expect(page.locator(".wz-export")).to_have_count(1, timeout=_JOB_MS)
     expect(page.locator(".wz-verified li")).not_to_have_count(0)
     expect(page.locator(".wz-lora-file")).to_have_count(2)
-    window.shot("8-export")
+    window.shot("9-export")
     with page.expect_download() as download:
         page.locator(".wz-lora-file").first.click()
     assert Path(download.value.path()).stat().st_size > 10_000
@@ -167,7 +170,7 @@ def start_training(page: Any) -> None:
 
 
 def wait_until_trained(page: Any) -> None:
-    expect(page.locator("#train-primary")).to_have_text("Export the LoRA", timeout=_JOB_MS)
+    expect(page.locator("#train-primary")).to_have_text("Compare in the Lab", timeout=_JOB_MS)
 
 
 def step_by_name(page: Any, name: str) -> None:

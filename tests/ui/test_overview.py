@@ -24,7 +24,7 @@ def kinds(project: Project) -> dict[str, str]:
 
 def test_a_new_project_has_everything_to_do(project: Project) -> None:
     assert kinds(project) == {"goal": "done"} | dict.fromkeys(
-        ("videos", "scenes", "captions", "check", "recipe", "train", "export"), "todo"
+        ("videos", "scenes", "captions", "check", "recipe", "train", "lab", "export"), "todo"
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import gradio as gr
 
-from ltx_wizard.app import exports, jobs
+from ltx_wizard.app import exports, jobs, lab
 from ltx_wizard.app.exports import ExportedLora
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.project import Project, safe_file_stem
@@ -16,6 +19,8 @@ from ltx_wizard.ui.components import Markup, empty_state, error_card, h, icon, s
 from ltx_wizard.ui.page import Page, StepView, Updates, panel
 from ltx_wizard.ui.steps.export_dataset import DatasetExport
 
+LEAST_STRENGTH, MOST_STRENGTH = 0.1, 2.0
+
 
 def build(page: Page) -> StepView:
     head = panel("export-head")
@@ -25,7 +30,13 @@ def build(page: Page) -> StepView:
         step = gr.Dropdown([], label="Checkpoint", elem_id="export-step", min_width=160)
         name = gr.Textbox(label="Name of the file", max_length=60, elem_id="export-name", min_width=200)
         strength = gr.Slider(
-            0.1, 2, step=0.05, value=1.0, label="Strength folded in", elem_id="export-strength", min_width=180
+            LEAST_STRENGTH,
+            MOST_STRENGTH,
+            step=0.05,
+            value=1.0,
+            label="Strength folded in",
+            elem_id="export-strength",
+            min_width=180,
         )
     work = panel("export-work")
     made = panel("export-made")
@@ -37,7 +48,8 @@ def build(page: Page) -> StepView:
     def render(project: Project | None) -> Updates:
         assert project is not None
         names = _runs_with_checkpoints(project)
-        chosen = names[0] if names else None
+        kept = _kept(project, names)
+        chosen = kept.run if kept else names[0] if names else None
         checkpoints = _checkpoints(project, chosen) if chosen else []
         job = jobs.active_job(project)
         kind = job.read_job().settings.kind if job else ""
@@ -46,7 +58,10 @@ def build(page: Page) -> StepView:
             **dataset.render(project, kind),
             head: _head(len(done)),
             run: gr.update(choices=names, value=chosen),
-            step: gr.update(choices=checkpoints, value=checkpoints[0][1] if checkpoints else None),
+            step: gr.update(
+                choices=checkpoints, value=kept.step if kept else checkpoints[0][1] if checkpoints else None
+            ),
+            strength: kept.strength if kept else 1.0,
             name: safe_file_stem(project.read_settings().name),
             work: _work(project, kind == "export", bool(names)),
             made: _made(project, done),
@@ -59,8 +74,27 @@ def build(page: Page) -> StepView:
 
     page.light(run.input, choose_run, [page.project, run], [step])
     page.on(primary.click, _export, [run, step, name, strength])
-    page.on(back.click, lambda path: Outcome(go_to="train"))
+    page.on(back.click, lambda path: Outcome(go_to="lab"))
     return StepView("export", "Export", notice_card, render)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was kept in the Lab, where it can be exported."""
+
+    run: str
+    step: int
+    strength: float
+
+
+def _kept(project: Project, runs: Sequence[str]) -> _Kept | None:
+    """None without one, and where it is a file made elsewhere or its checkpoint is gone."""
+    found = lab.kept(project)
+    if found is None:
+        return None
+    lora, strength = found
+    is_there = lora.run in runs and lora.step in [step for _, step in _checkpoints(project, lora.run)]
+    return _Kept(lora.run, lora.step, max(LEAST_STRENGTH, min(MOST_STRENGTH, strength))) if is_there else None
 
 
 def _export(path: str, run: str, step: int | None, name: str, strength: float) -> None:

@@ -74,14 +74,14 @@ class _State:
         ended = self.status.state if self.status and not self.running else None
         self.done = ended is JobState.FINISHED
         self.primary = (
-            "Training ..." if self.running else "Export the LoRA" if self.done else "Start training"
+            "Training ..." if self.running else "Compare in the Lab" if self.done else "Start training"
         )
         self.resumable = ended in (JobState.STOPPED, JobState.FAILED) and not self.busy
 
 
 def _start_or_go_on(path: str) -> Outcome | None:
     if _State(opened(path)).done:
-        return Outcome(go_to="export")
+        return Outcome(go_to="lab")
     return _start(path)
 
 
