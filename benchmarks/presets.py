@@ -719,7 +719,7 @@ def _as_on_this_machine(session: Session, spec: Any) -> Iterator[None]:  # noqa:
     """
     from ltx_wizard.dataset import encode
     from ltx_wizard.sampling import sample
-    from ltx_wizard.training import loop, previews
+    from ltx_wizard.training import loop, previews, validation
 
     make, loss, backward = previews.Previews.make, loop.validation_loss, loop.Training._backward
     looked: list[int] = []
@@ -728,9 +728,9 @@ def _as_on_this_machine(session: Session, spec: Any) -> Iterator[None]:  # noqa:
         if step:
             make(self, step, *rest)
 
-    def loss_at_the_end(*rest: Any) -> float:  # noqa: ANN401
+    def loss_at_the_end(*rest: Any) -> list[float]:  # noqa: ANN401
         looked.append(1)
-        return loss(*rest) if len(looked) > 1 else 0.0
+        return loss(*rest) if len(looked) > 1 else [0.0] * len(rest[2].measured)
 
     def backward_shortened(self: Any, step: int) -> float:  # noqa: ANN401
         whole = self._recipe
@@ -746,6 +746,8 @@ def _as_on_this_machine(session: Session, spec: Any) -> Iterator[None]:  # noqa:
         stack.enter_context(mock.patch.object(loop, "find_model", lambda _model: spec))
         stack.enter_context(mock.patch.object(previews.Previews, "make", make_at_the_end))
         stack.enter_context(mock.patch.object(loop, "validation_loss", loss_at_the_end))
+        # One noise level holds as much memory as all of them.
+        stack.enter_context(mock.patch.object(validation, "SIGMAS", validation.SIGMAS[-1:]))
         if session.frames is not None:
             for module in (encode, previews, sample):
                 if hasattr(module, "read_clip"):

@@ -241,13 +241,17 @@ def is_image(path: Path) -> bool:
     return bool(_image_format(path))
 
 
+_LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""Titles that are no UTF-8 are no reason to refuse a video. PyAV 19 dropped the setting and never minds."""
+
+
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.VideoStream]]:
     """The container and its moving picture. Raises BadMediaFile."""
     _refuse_unreadable(path)
     options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
     try:
-        container = av.open(str(path.resolve()), options=options, metadata_errors="ignore")
+        container = av.open(str(path.resolve()), options=options, **_LENIENT)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _not_a_video(path, error) from error
     with container:
