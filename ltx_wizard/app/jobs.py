@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ltx_wizard.app import captioners as caption_servers
@@ -73,6 +74,11 @@ def start(project: Project, settings: JobSettings, name: str = "") -> JobFolder:
 def launch(folder: JobFolder) -> None:
     """Start the worker of a job that belongs to no project, and follow it."""
     _SUPERVISOR.start(folder)
+
+
+def every(seconds: float, chore: Callable[[], None]) -> None:
+    """Do something in the background for as long as the app lives."""
+    _SUPERVISOR.every(seconds, chore)
 
 
 def start_find_scenes(project: Project) -> JobFolder:

@@ -101,7 +101,7 @@ def steps_csv(curves: Curves) -> str:
         ]
         for index, step in enumerate(list(curves.steps))
     )
-    return _table(["step", *columns, f"loss_smoothed_{SMOOTHING_STEPS}", "time_utc"], rows)
+    return table(["step", *columns, f"loss_smoothed_{SMOOTHING_STEPS}", "time_utc"], rows)
 
 
 def validation_csv(curves: Curves) -> str:
@@ -111,7 +111,7 @@ def validation_csv(curves: Curves) -> str:
         [item.step, _cell(item.loss), *(_cell(item.bands.get(name, float("nan"))) for name in bands)]
         for item in curves.validations
     )
-    return _table(["step", "loss", *(f"loss_at_{name}" for name in bands)], rows)
+    return table(["step", "loss", *(f"loss_at_{name}" for name in bands)], rows)
 
 
 def band_names(curves: Curves) -> list[str]:
@@ -122,6 +122,15 @@ def best_validation(curves: Curves) -> Point | None:
     """(step, loss) of the lowest validation loss after the first step; None where there is none."""
     measured = [point for point in curves.validation_points() if point[0] > 0]
     return min(measured, key=lambda point: point[1], default=None)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _one_run(axes: Axes, curves: Curves) -> None:
@@ -223,14 +232,6 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 
 def _split(points: Sequence[Point]) -> tuple[list[int], list[float]]:
     return [step for step, _ in points], [value for _, value in points]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _cell(value: float) -> str:

@@ -6,7 +6,7 @@ The numbers come from the tables of the LTX LoRA training guide that this projec
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,19 +170,30 @@ def preset_recipe(project: Project) -> Recipe:
 def change_setting(project: Project, key: str, value: object) -> Recipe:
     """Change one setting and save the recipe. Raises BadSetting.
 
-    An alpha that equals the rank follows it, and a warm-up that nobody touched keeps its share of the steps.
-    Validation prompts are kept in the project too, so that another preset does not lose them.
+    What follows from a setting goes along, as with_followers says. Validation prompts are kept in the project
+    too, so that another preset does not lose them.
     """
-    recipe, base = current_recipe(project), preset_recipe(project)
-    changes: dict[str, object] = {key: value}
-    if key == "lora.rank" and recipe.lora.alpha == recipe.lora.rank:
-        changes["lora.alpha"] = value
-    changed = with_settings(recipe, changes)
-    if key == "steps" and recipe.schedule.warmup_steps == _scaled_warmup(base, recipe.steps):
-        changed = with_settings(changed, {"schedule.warmup_steps": _scaled_warmup(base, changed.steps)})
+    changed = with_followers(current_recipe(project), {key: value}, preset_recipe(project))
     save_recipe(project, changed)
     if key == "validation.prompts":
         project.change_settings(validation_prompts=changed.validation.prompts)
+    return changed
+
+
+def with_followers(recipe: Recipe, changes: Mapping[str, object], base: Recipe | None = None) -> Recipe:
+    """The recipe with some settings changed, and with them what follows. Raises BadSetting.
+
+    An alpha that equals the rank follows it, and a warm-up that nobody touched keeps its share of the steps.
+    base: where that share is taken from; without it from the recipe itself.
+    """
+    base, wanted = base or recipe, dict(changes)
+    follows = "lora.alpha" not in wanted and recipe.lora.alpha == recipe.lora.rank
+    if "lora.rank" in wanted and follows:
+        wanted["lora.alpha"] = wanted["lora.rank"]
+    changed = with_settings(recipe, wanted)
+    untouched = recipe.schedule.warmup_steps == _scaled_warmup(base, recipe.steps)
+    if "steps" in wanted and "schedule.warmup_steps" not in wanted and untouched:
+        return with_settings(changed, {"schedule.warmup_steps": _scaled_warmup(base, changed.steps)})
     return changed
 
 

@@ -6,6 +6,7 @@ follows the events of every job that this app started or reattached to, so that 
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from ltx_wizard.core.errors import WizardError, explain_os_error
 from ltx_wizard.core.events import Event, EventReader
 from ltx_wizard.core.places import ROOT
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, WorkerIdentity, fold
+
+_LOG = logging.getLogger("ltx_wizard")
 
 POLL_S = 0.25
 STARTING_GRACE_S = 30.0
@@ -139,6 +142,16 @@ class Supervisor:
         self._ensure_thread()
         return watched.status
 
+    def every(self, seconds: float, chore: Callable[[], None]) -> None:
+        """Do something again and again, in a thread of its own, for as long as this process lives."""
+
+        def work() -> None:
+            while True:
+                _attempt(chore, lambda error: _LOG.error("A chore failed", exc_info=error))
+                time.sleep(seconds)
+
+        threading.Thread(target=work, name="chores", daemon=True).start()
+
     def _ensure_thread(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
@@ -150,11 +163,16 @@ class Supervisor:
             with self._lock:
                 active = [watched for watched in self._watched.values() if not watched.is_settled]
             for watched in active:
-                try:
-                    watched.update()
-                except Exception as error:  # the thread must outlive one unreadable folder
-                    watched.give_up(error)
+                _attempt(watched.update, watched.give_up)
             time.sleep(POLL_S)
+
+
+def _attempt(act: Callable[[], None], give_up: Callable[[Exception], None]) -> None:
+    """A thread of the app must outlive one unreadable folder."""
+    try:
+        act()
+    except Exception as error:
+        give_up(error)
 
 
 class _Watched:
@@ -171,7 +189,8 @@ class _Watched:
 
     def update(self) -> None:
         alive = self._is_alive()
-        self._folded = fold(self._reader.read_new(), self._folded)
+        news = self._reader.read_new()
+        self._folded = fold(news, self._folded) if news else self._folded
         judged = self._folded
         if self._skip_old_end and judged.is_over and alive:
             # A resumed run: its events still end with the last end until the new worker reports.

@@ -1,0 +1,558 @@
+"""Several settings tried one after another: a queue of runs, with one summary.
+
+A sweep is a folder with sweep.json, written before and after everything that happens: which run belongs to
+which settings is known although app or computer die at any moment. Whoever is there, the window or the
+command line, calls `advance`; a lock file lets one do it at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Union
+
+from filelock import FileLock, Timeout
+from pydantic import Field
+
+from ltx_wizard.app import compare, datasets, jobs, memory_plan, plots, recipes
+from ltx_wizard.app.compare import RunFacts
+from ltx_wizard.app.curves import curves_of
+from ltx_wizard.app.settings import recent_projects
+from ltx_wizard.app.supervisor import STARTING_GRACE_S
+from ltx_wizard.app.system import first_gpu
+from ltx_wizard.core.documents import (
+    Document,
+    Settings,
+    read_document,
+    write_document,
+    write_text_atomically,
+)
+from ltx_wizard.core.errors import BadSetting, Busy, NotFound, WizardError
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.recipe import Recipe, check_offload, recipe_settings
+from ltx_wizard.core.run import JobState
+
+SWEEP_FILE = "sweep.json"
+MOST_RUNS = 60
+"""More are rather a wish for another tool; a wrong list is caught before it costs a week."""
+
+_TRIES = 2
+"""A run whose worker died without a word, as with the computer, goes on from its checkpoint once."""
+
+_FAILURES = 2
+"""So many failed runs in a row end the sweep: the next would most likely fail in the same way."""
+
+_POLL_S = 2.0
+
+Value = Union[bool, int, float, str]  # noqa: UP007 - a runtime alias for Python 3.10
+SweepState = Literal["running", "stopped", "done"]
+EntryState = Literal["queued", "running", "finished", "stopped", "failed"]
+
+_LOG = logging.getLogger("ltx_wizard")
+
+
+class Axis(Settings):
+    """A setting and the values that are tried."""
+
+    key: str
+    values: tuple[Value, ...] = Field(min_length=1)
+
+
+class Entry(Settings):
+    """One run of a sweep. run: the name of its folder, empty before it was made. tries: how often its worker
+    was started. begun: when, last. resume: the sweep went on after a stop, so this run shall go on too.
+    """
+
+    values: tuple[Value, ...]
+    run: str = ""
+    tries: int = 0
+    begun: float = 0.0
+    resume: bool = False
+
+
+class Sweep(Document):
+    """The content of sweep.json. recipe: what all runs share. note: why it stopped."""
+
+    created: float
+    axes: tuple[Axis, ...] = Field(min_length=1)
+    recipe: Recipe
+    entries: tuple[Entry, ...]
+    state: SweepState = "running"
+    note: str = ""
+
+    def recipe_of(self, entry: Entry) -> Recipe:
+        keys = [axis.key for axis in self.axes]
+        return recipes.with_followers(self.recipe, dict(zip(keys, entry.values, strict=True)))
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep would be. seconds: None where a step of it was never measured. source: whence it is."""
+
+    recipes: tuple[Recipe, ...]
+    seconds: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class EntryView:
+    """One run of a sweep as it stands. facts: None before it was made."""
+
+    values: tuple[Value, ...]
+    run: str
+    state: EntryState
+    facts: RunFacts | None
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """best: the run with the lowest validation loss, '' where that says nothing, with the reason in caution.
+    seconds_left: None where it is not known.
+    """
+
+    name: str
+    sweep: Sweep
+    entries: tuple[EntryView, ...]
+    best: str
+    caution: str
+    seconds_left: float | None
+
+    @property
+    def done(self) -> int:
+        return sum(entry.state in ("finished", "failed") for entry in self.entries)
+
+
+def parse_axes(asked: Sequence[tuple[str, str]]) -> tuple[Axis, ...]:
+    """[('lora.rank', '16, 32')] as typed. Values stand between commas or spaces; empty lines are left out.
+
+    Raises BadSetting for an unknown setting, a setting named twice, or a value that is none.
+    """
+    known = {info.key: info for info in recipe_settings()}
+    axes: list[Axis] = []
+    for key, text in asked:
+        parts = text.replace(",", " ").replace(";", " ").split()
+        if not key or not parts:
+            continue
+        if key not in known or known[key].kind in ("list", "text"):
+            raise BadSetting(problem=f"{key} cannot be varied.", remedy="Choose a number, switch or choice.")
+        if any(axis.key == key for axis in axes):
+            raise BadSetting(problem=f"{key} stands there twice.", remedy="Put its values on one line.")
+        values = tuple(dict.fromkeys(_value(known[key].kind, part) for part in parts))
+        axes.append(Axis(key=key, values=values))
+    if not axes:
+        raise BadSetting(problem="There is nothing to vary yet.", remedy="Name a setting and some values.")
+    return tuple(axes)
+
+
+def plan(project: Project, axes: Sequence[Axis]) -> SweepPlan:
+    """Raises BadSetting where a value is out of range, or there are too many."""
+    made = _new(project, axes)
+    planned = tuple(made.recipe_of(entry) for entry in made.entries)
+    counts = memory_plan.bucket_counts(project, made.recipe)
+    own = memory_plan.own_step_times(project, datasets.model_spec(project))
+    plans = [memory_plan.plan_for(project, recipe, counts, first_gpu(), own) for recipe in planned]
+    times = [item.budget.time for item in plans]
+    known = [item for item in times if item is not None]
+    if len(known) < len(times):
+        return SweepPlan(planned, None, "")
+    source = "from your earlier runs here" if all(item.own for item in known) else f"from {known[0].source}"
+    return SweepPlan(planned, sum(item.total for item in known), source)
+
+
+def start(project: Project, axes: Sequence[Axis], anyway: bool = False) -> str:
+    """Queue the runs; the first starts at once. Gives the sweep's name.
+
+    Raises Busy while another sweep or a job runs, NotReady or BadSetting where one of its runs could not
+    start: before the first, not in the middle of the night. anyway: whatever the memory plan says.
+    """
+    active = active_sweep(project)
+    if active:
+        raise Busy(
+            problem=f"The sweep {active} of this project is not done yet.",
+            remedy="Stop it first, or wait until it is done.",
+        )
+    jobs.refuse_while_running(project)
+    made = _new(project, axes)
+    jobs.training_job(project, made.recipe_of(made.entries[0]))
+    for entry in made.entries:
+        recipe = made.recipe_of(entry)
+        check_offload(recipe.memory)
+        if not anyway:
+            memory_plan.refuse_unfit(project, recipe)
+    folder = _make_folder(project)
+    write_document(folder / SWEEP_FILE, made)
+    advance(project)
+    return folder.name
+
+
+def stop(project: Project, name: str) -> None:
+    """No further run; the one that runs finishes its step, saves and ends."""
+    with _lock(project):
+        sweep = _read(project, name)
+        _write(project, name, sweep.model_copy(update={"state": "stopped", "note": "You stopped it."}))
+    for entry in sweep.entries:
+        if entry.run and _entry_state(project, entry) == "running":
+            jobs.stop(jobs.find_run(project, entry.run))
+
+
+def go_on(project: Project, name: str) -> None:
+    """Go on with what is left; a run that was stopped goes on from its checkpoint, one that failed begins
+    again. Raises Busy while another sweep or a job runs.
+    """
+    active = active_sweep(project)
+    if active and active != name:
+        raise Busy(problem=f"The sweep {active} is not done yet.", remedy="Stop it first.")
+    jobs.refuse_while_running(project)
+    with _lock(project):
+        sweep = _read(project, name)
+        entries = tuple(_to_go_on(project, entry) for entry in sweep.entries)
+        _write(project, name, sweep.model_copy(update={"state": "running", "note": "", "entries": entries}))
+    advance(project)
+
+
+def advance(project: Project) -> bool:
+    """Do what is next in the project's sweep. Whether there is more to do, now or later."""
+    name = active_sweep(project)
+    if not name:
+        return False
+    try:
+        with _lock(project, wait_s=0):
+            return _advance(project, name)
+    except Timeout:  # another window does it
+        return True
+
+
+def advance_all() -> None:
+    """The sweeps of all projects that this app knows. A project that cannot be read is left out."""
+    for folder in recent_projects():
+        project = Project(folder)
+        try:
+            advance(project)
+        except WizardError as error:
+            _LOG.warning("A sweep of %s waits: %s", folder.name, error.problem)
+
+
+def keep_going() -> None:
+    """Go on with sweeps in the background for as long as this app lives."""
+    jobs.every(_POLL_S, advance_all)
+
+
+def names(project: Project) -> list[str]:
+    """All sweeps, oldest first."""
+    folder = project.folder / "sweeps"
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if (path / SWEEP_FILE).is_file())
+
+
+def active_sweep(project: Project) -> str:
+    """The sweep that still has to start runs; '' where there is none. A damaged one is left alone."""
+    for name in reversed(names(project)):
+        try:
+            if _read(project, name).state == "running":
+                return name
+        except WizardError:
+            continue
+    return ""
+
+
+def view(project: Project, name: str) -> SweepView:
+    """Raises NotFound or BadDocument."""
+    sweep = _read(project, name)
+    entries = tuple(_entry_view(project, entry) for entry in sweep.entries)
+    runs = [entry.run for entry in entries if entry.facts]
+    compared = compare.compare(project, runs) if runs else None
+    return SweepView(
+        name,
+        sweep,
+        entries,
+        compared.best if compared else "",
+        compared.caution if compared else "",
+        _seconds_left(sweep, entries),
+    )
+
+
+def save_summary(project: Project, name: str) -> list[Path]:
+    """Write summary.csv and summary.png into the sweep's folder. Raises NotReady before the first step."""
+    shown, folder = view(project, name), _folder(project, name)
+    table, picture = folder / "summary.csv", folder / "summary.png"
+    write_text_atomically(table, summary_csv(shown))
+    lines = [
+        plots.Line(
+            _values_text(shown.sweep.axes, entry.values),
+            curves_of(jobs.find_run(project, entry.run)),
+            "best" if entry.run == shown.best else "",
+        )
+        for entry in shown.entries
+        if entry.facts
+    ]
+    varied = " x ".join(axis.key for axis in shown.sweep.axes)
+    plots.write_plot(picture, lines, f"{project.read_settings().name}: {varied}")
+    return [table, picture]
+
+
+def summary_csv(shown: SweepView) -> str:
+    """One line a run, in the order of the sweep."""
+    keys = [axis.key for axis in shown.sweep.axes]
+    header = [
+        *keys, "run", "state", "steps", "best_validation_loss", "at_step", "last_validation_loss",
+        "training_s", "peak_gib", "best",
+    ]  # fmt: skip
+    rows: list[list[object]] = []
+    for entry in shown.entries:
+        facts = entry.facts
+        best, last = (facts.best, facts.last) if facts else (None, None)
+        rows.append(
+            [
+                *entry.values,
+                entry.run,
+                entry.state,
+                facts.step if facts else "",
+                best[1] if best else "",
+                best[0] if best else "",
+                last[1] if last else "",
+                round(facts.training_s, 1) if facts else "",
+                facts.peak_gib if facts else "",
+                "yes" if entry.run and entry.run == shown.best else "",
+            ]
+        )
+    return plots.table(header, rows)
+
+
+def _new(project: Project, axes: Sequence[Axis]) -> Sweep:
+    """The sweep of the project's recipe. Raises BadSetting."""
+    combinations = list(itertools.product(*(axis.values for axis in axes)))
+    if len(combinations) > MOST_RUNS:
+        raise BadSetting(
+            problem=f"That would be {len(combinations):,} runs; {MOST_RUNS} is the most.",
+            remedy="Leave some values out: a coarse sweep first, a fine one around its best.",
+        )
+    made = Sweep(
+        created=time.time(),
+        axes=tuple(axes),
+        recipe=recipes.current_recipe(project),
+        entries=tuple(Entry(values=values) for values in combinations),
+    )
+    for entry in made.entries:
+        made.recipe_of(entry)  # a value out of range is said before anything is written
+    return made
+
+
+def _advance(project: Project, name: str) -> bool:
+    sweep = _read(project, name)
+    failed_in_a_row = 0
+    for index, entry in enumerate(sweep.entries):
+        state = _entry_state(project, entry)
+        if state == "running":
+            return True
+        if state == "queued" or entry.resume or _died(project, entry, state):
+            return _begin(project, name, sweep, index)
+        failed_in_a_row = failed_in_a_row + 1 if state == "failed" else 0
+        if failed_in_a_row >= _FAILURES and any(not later.run for later in sweep.entries[index + 1 :]):
+            note = f"{_FAILURES} runs in a row failed: {_problem(project, entry)}"
+            _write(project, name, sweep.model_copy(update={"state": "stopped", "note": note}))
+            return False
+    _write(project, name, sweep.model_copy(update={"state": "done", "note": ""}))
+    if any(entry.run for entry in sweep.entries):
+        _save_quietly(project, name)
+    return False
+
+
+def _begin(project: Project, name: str, sweep: Sweep, index: int) -> bool:
+    """Start or go on with the run of an entry. Its folder is made and written down before its worker starts.
+
+    A reason why it cannot start stops the sweep, in words.
+    """
+    if jobs.active_job(project) is not None:
+        return True
+    entry = sweep.entries[index]
+    try:
+        run = (
+            entry.run
+            or jobs.create_job(
+                project, jobs.training_job(project, sweep.recipe_of(entry)), _run_name(sweep, entry)
+            ).name
+        )
+        begun = entry.model_copy(
+            update={"run": run, "tries": entry.tries + 1, "begun": time.time(), "resume": False}
+        )
+        entries = (*sweep.entries[:index], begun, *sweep.entries[index + 1 :])
+        _write(project, name, sweep.model_copy(update={"entries": entries}))
+        jobs.launch(jobs.find_run(project, run))
+    except Busy:
+        return True
+    except WizardError as error:
+        note = f"The next run could not start. {error.problem} {error.remedy}"
+        _write(project, name, _read(project, name).model_copy(update={"state": "stopped", "note": note}))
+        return False
+    return True
+
+
+def _entry_state(project: Project, entry: Entry) -> EntryState:
+    if not entry.run:
+        return "queued"
+    try:
+        facts = compare.facts_of(jobs.find_run(project, entry.run))
+    except NotFound:  # its folder was deleted: what came of it is gone
+        return "failed"
+    if facts.updated < entry.begun and time.time() - entry.begun < STARTING_GRACE_S:
+        return "running"  # its worker starts: until it reports, an older end is the last that was heard
+    words: dict[JobState, EntryState] = {
+        JobState.WAITING: "running",
+        JobState.RUNNING: "running",
+        JobState.FINISHED: "finished",
+        JobState.STOPPED: "stopped",
+        JobState.FAILED: "failed",
+    }
+    return words[facts.state]
+
+
+def _died(project: Project, entry: Entry, state: EntryState) -> bool:
+    """Whether its worker ended without a word and it has tries left."""
+    if state != "failed" or entry.tries >= _TRIES:
+        return False
+    try:
+        return not curves_of(jobs.find_run(project, entry.run)).others.is_over
+    except WizardError:
+        return False
+
+
+def _to_go_on(project: Project, entry: Entry) -> Entry:
+    state = _entry_state(project, entry)
+    if state == "stopped":
+        return entry.model_copy(update={"resume": True})
+    if state == "failed":
+        return Entry(values=entry.values)
+    return entry
+
+
+def _entry_view(project: Project, entry: Entry) -> EntryView:
+    facts = None
+    if entry.run:
+        try:
+            facts = compare.facts_of(jobs.find_run(project, entry.run))
+        except NotFound:
+            facts = None
+    return EntryView(entry.values, entry.run, _entry_state(project, entry), facts)
+
+
+def _seconds_left(sweep: Sweep, entries: Sequence[EntryView]) -> float | None:
+    """From what the steps of this sweep's runs took; None before one has some. Samples are not counted."""
+    measured = [entry.facts for entry in entries if entry.facts and entry.facts.step_s]
+    if sweep.state == "done" or not measured:
+        return None
+    left = 0.0
+    for entry, view_of in zip(sweep.entries, entries, strict=True):
+        if view_of.state in ("finished", "failed"):
+            continue
+        recipe = sweep.recipe_of(entry)
+        step_s = view_of.facts.step_s if view_of.facts and view_of.facts.step_s else _like(measured, recipe)
+        left += step_s * (recipe.steps - (view_of.facts.step if view_of.facts else 0))
+    return left
+
+
+def _like(measured: Sequence[RunFacts], recipe: Recipe) -> float:
+    """Seconds a step of the measured runs, for as many clips in one step."""
+    clips = recipe.data.batch_size * recipe.data.gradient_accumulation_steps
+    shares = [
+        run.step_s / max(1, run.recipe.data.batch_size * run.recipe.data.gradient_accumulation_steps)
+        for run in measured
+        if run.recipe
+    ]
+    return clips * sum(shares) / max(1, len(shares))
+
+
+def _problem(project: Project, entry: Entry) -> str:
+    try:
+        return jobs.status(jobs.find_run(project, entry.run)).problem
+    except WizardError as error:
+        return error.problem
+
+
+def _save_quietly(project: Project, name: str) -> None:
+    """The summary can be written again at any time: a full disk must not keep a sweep from being done."""
+    try:
+        save_summary(project, name)
+    except WizardError as error:
+        _LOG.warning("The summary of %s was not written: %s", name, error.problem)
+
+
+def _run_name(sweep: Sweep, entry: Entry) -> str:
+    """'rank-32-lr-0.0001': what tells the runs of a sweep apart."""
+    return "-".join(
+        f"{axis.key.rpartition('.')[2].replace('_', '-')}-{_text(value)}"
+        for axis, value in zip(sweep.axes, entry.values, strict=True)
+    )
+
+
+def _values_text(axes: Sequence[Axis], values: Sequence[Value]) -> str:
+    return ", ".join(
+        f"{axis.key.rpartition('.')[2]} {_text(value)}" for axis, value in zip(axes, values, strict=True)
+    )
+
+
+def _text(value: Value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
+
+
+def _value(kind: str, text: str) -> Value:
+    try:
+        if kind == "integer":
+            return int(text)
+        if kind == "number":
+            return float(text)
+    except ValueError:
+        raise BadSetting(
+            problem=f"'{text}' is not a number.", remedy="Write numbers between commas, such as 16, 32."
+        ) from None
+    if kind == "switch":
+        if text.lower() not in ("true", "false", "on", "off"):
+            raise BadSetting(problem=f"'{text}' is neither on nor off.", remedy="Write: on, off.")
+        return text.lower() in ("true", "on")
+    return text
+
+
+def default_axes(recipe: Recipe) -> Mapping[str, tuple[Value, ...]]:
+    """What most people vary first: rank and learning rate, around what the recipe has."""
+    rank, rate = recipe.lora.rank, recipe.optimizer.lr
+    ranks = sorted({max(1, rank // 2), rank, min(512, rank * 2)})
+    return {"lora.rank": tuple(ranks), "optimizer.lr": (float(f"{rate / 2:.3g}"), rate)}
+
+
+def _folder(project: Project, name: str) -> Path:
+    """Raises NotFound for a name that is no sweep of this project."""
+    folder = project.folder / "sweeps" / (name.replace("\\", "/").rsplit("/", 1)[-1] or "-")
+    if name in ("", ".", "..") or not (folder / SWEEP_FILE).is_file():
+        raise NotFound(problem=f"There is no sweep {name} in this project.", remedy="Choose another one.")
+    return folder
+
+
+def _make_folder(project: Project) -> Path:
+    parent = project.folder / "sweeps"
+    parent.mkdir(exist_ok=True)
+    number = 1 + max((int(name) for name in names(project) if name.isdigit()), default=0)
+    while True:
+        folder = parent / f"{number:03d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        return folder
+
+
+def _lock(project: Project, wait_s: float = 10) -> FileLock:
+    (project.folder / "sweeps").mkdir(exist_ok=True)
+    return FileLock(project.folder / "sweeps" / ".lock", timeout=wait_s)
+
+
+def _read(project: Project, name: str) -> Sweep:
+    return read_document(_folder(project, name) / SWEEP_FILE, Sweep)
+
+
+def _write(project: Project, name: str, sweep: Sweep) -> None:
+    write_document(_folder(project, name) / SWEEP_FILE, sweep)
