@@ -73,6 +73,7 @@ class Sheet:
     path: Path
     current: bool
     size_bytes: int
+    made_ns: int
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,23 @@ def look(project: Project) -> Checked:
 
 def find_finding(project: Project, finding_id: str) -> Finding:
     """One finding as it is now. Raises NotFound where it applies no more."""
-    for finding in datasets.check(project):
+    return named(datasets.check(project), finding_id)
+
+
+def named(findings: Iterable[Finding], finding_id: str) -> Finding:
+    """Raises NotFound where none of them is called so."""
+    for finding in findings:
         if finding.id == finding_id:
             return finding
     raise NotFound(problem="That finding is gone: it was fixed already.", remedy="Look at the list below.")
+
+
+def notes(dataset: Dataset, finding: Finding) -> dict[str, str]:
+    """What was measured of each clip that a finding names, in a few words, by clip id."""
+    from ltx_wizard.dataset.quality_checks import note_of
+
+    known = [clip for clip in dataset.known if clip.id in set(finding.clip_ids)]
+    return {clip.id: note_of(finding.id, clip, dataset.measured[clip.id]) for clip in known}
 
 
 def leave_out(project: Project, finding: Finding, clip_ids: Collection[str]) -> int:
@@ -144,6 +158,23 @@ def newest_left_out(project: Project) -> list[str]:
 
     known = read_left_out(project)
     return [item.clip.id for item in known if item.at == known[-1].at]
+
+
+def clip_label(clip: Clip) -> str:
+    """A short name for a clip, as findings use it."""
+    from ltx_wizard.dataset.quality_checks import clip_label as label
+
+    return label(clip)
+
+
+def find_clip(project: Project, clip_id: str) -> Clip | None:
+    """A clip of the dataset, or one that was left out."""
+    from ltx_wizard.dataset.left_out import read_left_out
+
+    found = next((clip for clip in datasets.clips(project) if clip.id == clip_id), None)
+    if found is not None:
+        return found
+    return next((item.clip for item in read_left_out(project) if item.clip.id == clip_id), None)
 
 
 def candidates(project: Project) -> list[Clip]:
@@ -246,7 +277,7 @@ def _sheet(project: Project, clips: Iterable[Clip]) -> Sheet | None:
 
     path = sheet_file(project)
     try:
-        size_bytes = path.stat().st_size
+        found = path.stat()
     except OSError:
         return None
-    return Sheet(path, is_current(project, clips), size_bytes)
+    return Sheet(path, is_current(project, clips), found.st_size, found.st_mtime_ns)

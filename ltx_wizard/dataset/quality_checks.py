@@ -17,6 +17,7 @@ from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.augment import names_side, names_text
 from ltx_wizard.dataset.doubles import Double, find_doubles, is_same
 from ltx_wizard.dataset.finding import Dataset, Finding
+from ltx_wizard.dataset.quality import ClipQuality
 from ltx_wizard.dataset.variety import STILL_SHARE, light_of
 
 BLURRED = 0.06
@@ -31,6 +32,21 @@ _NAMED = 3
 def clip_label(clip: Clip) -> str:
     """The clip's id without the hash that tells files of one name apart."""
     return re.sub(r"-[0-9a-f]{10}(?=-|$)", "", clip.id)
+
+
+def note_of(finding_id: str, clip: Clip, row: ClipQuality) -> str:
+    """What was measured of one clip of a finding, in a few words; empty where its picture says it all."""
+    if finding_id == "cuts":
+        return f"cut at {_cut_times(clip, row)}"
+    if finding_id == "black":
+        return f"{row.black:.0%} of it black"
+    if finding_id == "still":
+        return f"{row.changing:.1%} of the picture changes"
+    if finding_id == "unusual_motion":
+        return f"moves {row.motion:.1%} of its width a second"
+    if finding_id == "readable":
+        return row.problem
+    return ""
 
 
 def check_measured(dataset: Dataset) -> Finding | None:
@@ -287,12 +303,14 @@ def _pairs(doubles: Sequence[Double], word: str = "=") -> str:
 
 def _where(clips: Sequence[Clip], dataset: Dataset) -> str:
     named = [
-        f"{clip_label(clip)} at "
-        + ", ".join(f"{frame / max(clip.fps, 1):.1f} s" for frame in dataset.measured[clip.id].cuts[:_NAMED])
-        for clip in clips[:_NAMED]
+        f"{clip_label(clip)} at {_cut_times(clip, dataset.measured[clip.id])}" for clip in clips[:_NAMED]
     ]
     more = len(clips) - len(named)
     return f"{'; '.join(named)}{f'; and {more} more' if more > 0 else ''}."
+
+
+def _cut_times(clip: Clip, row: ClipQuality) -> str:
+    return ", ".join(f"{frame / max(clip.fps, 1):.1f} s" for frame in row.cuts[:_NAMED])
 
 
 def _good(dataset: Dataset, finding_id: str, title: str) -> Finding | None:

@@ -139,21 +139,20 @@ def _motion(videos: Sequence[ClipQuality], goal: Goal) -> Tally | None:
 
 
 def _captions(captioned: Sequence[Clip]) -> Tally | None:
-    """How many captions name each of the six parts, in the guide's order."""
+    """How many captions name each of the six parts, in the guide's order. In a short clip not much happens
+    one after the other: that part is counted and not judged.
+    """
     if not captioned:
         return None
     named = Counter(part for clip in captioned for part in coverage(clip.caption))
     counts = tuple((_NAMED_PARTS[part], named[part]) for part in Part)
-    least, fewest = min(counts, key=lambda item: item[1])
-    total = len(captioned)
+    part = min((part for part in Part if part is not Part.TIME), key=lambda part: named[part])
+    total, without = len(captioned), len(captioned) - named[part]
     tally = Tally("Captions name", counts, measure="Found by the words of each caption.", total=total)
-    if fewest >= NEARLY_ALL * total:
-        return _with(tally, "Nearly every caption names all six parts.")
-    return _with(
-        tally,
-        f"{_share(total - fewest, total)} do not name {least}: it is tied to what you teach.",
-        note=fewest < MOST * total,
-    )
+    if named[part] >= NEARLY_ALL * total:
+        return _with(tally, "Nearly every caption names what moves, its looks, place, camera and light.")
+    said = f"{_share(without, total)} do not name {_NAMED_PARTS[part]}: it is tied to what you teach."
+    return _with(tally, said, note=named[part] < MOST * total)
 
 
 def _judged(tally: Tally, alike: str, why: str, otherwise: str = "") -> Tally:

@@ -19,6 +19,7 @@ from ltx_wizard.core.units import duration_text
 from ltx_wizard.ui import lab_live, workbench_live
 from ltx_wizard.ui.boundary import opened
 from ltx_wizard.ui.download_panel import act, download_json
+from ltx_wizard.ui.steps.check_data import clips_json
 from ltx_wizard.ui.steps.train_data import Had, run_curves_json, run_json, save_plots
 
 _LARGEST_BODY = 64 * 1024
@@ -32,6 +33,7 @@ def live_routes() -> list[Route]:
         Route("/wizard/live/run/plot", _posted(save_plots), methods=["POST"]),
         Route("/wizard/live/caption", _posted(_store_caption), methods=["POST"]),
         Route("/wizard/live/captions", _answer(_captions)),
+        Route("/wizard/live/check/clips", _answer(clips_json)),
         Route("/wizard/live/captions/clip", _answer(workbench_live.clip_json)),
         Route("/wizard/live/captions/do", _posted(_change_captions), methods=["POST"]),
         Route("/wizard/live/captions/preview", _posted(workbench_live.preview), methods=["POST"]),

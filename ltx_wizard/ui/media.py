@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from ltx_wizard.app import datasets
+from ltx_wizard.app import checking, datasets
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.core import places
 from ltx_wizard.core.clip import Clip, Scene, Source
@@ -62,6 +62,12 @@ def clip_picture(project: Project, clip: Clip) -> str:
     return f"/wizard/picture/{token_of(project)}/clip/{quote(clip.id)}{version}"
 
 
+def copy_picture(project: Project, clip: Clip, name: str, key: str) -> str:
+    """A clip as one of its copies shows it; another change has another address."""
+    version = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return f"/wizard/copy/{token_of(project)}/{quote(clip.id)}/{quote(name)}?v={version}"
+
+
 def plays_in_browsers(relative: str) -> bool:
     return Path(relative).suffix.lower() in _PLAYS_IN_BROWSERS
 
@@ -71,6 +77,7 @@ def media_routes() -> list[Route]:
     return [
         Route("/wizard/media/{token}/{relative:path}", _serve_file),
         Route("/wizard/picture/{token}/{kind}/{id}", _serve_picture),
+        Route("/wizard/copy/{token}/{id}/{name}", _serve_copy),
         Route("/wizard/assets/{kind}/{name}", _serve_asset),
     ]
 
@@ -107,6 +114,20 @@ async def _serve_picture(request: Request) -> Response:
     return FileResponse(path, headers={**_KEEP, **_HARMLESS})
 
 
+async def _serve_copy(request: Request) -> Response:
+    project = _known_project(request.path_params["token"])
+    if project is None:
+        return Response(status_code=404)
+    args = (project, request.path_params["id"], request.path_params["name"])
+    try:
+        picture = await run_in_threadpool(checking.copy_picture, *args)
+    except WizardError:
+        picture = None
+    if picture is None:
+        return Response(status_code=404)
+    return Response(picture, media_type="image/jpeg", headers={**_KEEP, **_HARMLESS})
+
+
 async def _serve_asset(request: Request) -> Response:
     kind, name = request.path_params["kind"], request.path_params["name"]
     path = places.ASSETS / kind / name
@@ -121,7 +142,7 @@ def _source_picture(project: Project, source_id: str, _span: str) -> Path | None
 
 
 def _clip_picture(project: Project, clip_id: str, _span: str) -> Path | None:
-    found = next((clip for clip in datasets.clips(project) if clip.id == clip_id), None)
+    found = checking.find_clip(project, clip_id)
     return datasets.clip_thumbnail(project, found) if found else None
 
 
