@@ -15,6 +15,10 @@ import torch
 from torch import Tensor, nn
 
 PLACES = 2
+SMALLEST_PIECE = 64 * 1024
+"""Bytes. Pinned memory comes in powers of two (torch's host allocator rounds up): a block of the 13B model in
+8 bit has 256 MiB and a little, and took 512.
+"""
 _ALIGNMENT = 256
 """Bytes. Any number format may be read from such an address."""
 
@@ -42,8 +46,8 @@ class OffloadedBlocks:
     def __init__(self, blocks: nn.ModuleList, device: torch.device) -> None:
         self._device = device
         self._layouts = [_layout(block) for block in blocks]
-        size = max(fields[-1].start + fields[-1].size for fields in self._layouts)
-        self._waiting = [_packed(fields, size, device) for fields in self._layouts]
+        size = max(_extent(fields) for fields in self._layouts)
+        self._waiting = [_packed(fields, device) for fields in self._layouts]
         self._places = [torch.empty(size, dtype=torch.uint8, device=device) for _ in range(PLACES)]
         self._content = [-1] * PLACES
         self._last = -1
@@ -55,7 +59,7 @@ class OffloadedBlocks:
 
     def host_bytes(self) -> int:
         """Main memory that the waiting blocks take."""
-        return sum(waiting.numel() for waiting in self._waiting)
+        return sum(piece.numel() for pieces in self._waiting for piece in pieces)
 
     def _before(self, index: int) -> Any:  # noqa: ANN401 - torch's kind of hook
         def hook(_module: nn.Module, _inputs: object) -> None:
@@ -86,14 +90,21 @@ class OffloadedBlocks:
             return
         self._content[place] = index
         if self._copies is None:
-            self._places[place].copy_(self._waiting[index])
+            self._copy(index, place)
             return
         if done is None:
             done = torch.cuda.current_stream(self._device).record_event()
         with torch.cuda.stream(self._copies):
             self._copies.wait_event(done)
-            self._places[place].copy_(self._waiting[index], non_blocking=True)
+            self._copy(index, place)
             self._arrived[place] = self._copies.record_event()
+
+    def _copy(self, index: int, place: int) -> None:
+        start = 0
+        for piece in self._waiting[index]:
+            target = self._places[place][start : start + piece.numel()]
+            target.copy_(piece[: target.numel()], non_blocking=True)
+            start += piece.numel()
 
 
 def _layout(block: nn.Module) -> list[_Field]:
@@ -112,19 +123,42 @@ def _tensors(block: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
             yield module, name, value.detach()
 
 
-def _packed(fields: list[_Field], size: int, device: torch.device) -> Tensor:
+def _extent(fields: list[_Field]) -> int:
+    """Bytes of a block."""
+    return fields[-1].start + fields[-1].size
+
+
+def pieces_of(size: int) -> list[int]:
+    """Powers of two, the largest first, that hold `size` bytes and less than SMALLEST_PIECE more."""
+    whole = -(-size // SMALLEST_PIECE) * SMALLEST_PIECE
+    return [1 << bit for bit in range(whole.bit_length() - 1, -1, -1) if whole >> bit & 1]
+
+
+def _packed(fields: list[_Field], device: torch.device) -> list[Tensor]:
     """The bytes of a block one after the other, in memory that the card can read by itself where there is
     enough of it.
     """
-    try:
-        packed = torch.empty(size, dtype=torch.uint8, pin_memory=device.type == "cuda")
-    except RuntimeError:
-        packed = torch.empty(size, dtype=torch.uint8)
+    pieces = [_waiting_memory(size, device) for size in pieces_of(_extent(fields))]
     for field in fields:
         value = getattr(field.module, field.name).detach().contiguous()
-        packed[field.start : field.start + field.size].copy_(value.view(-1).view(torch.uint8))
+        _write(pieces, field.start, value.view(-1).view(torch.uint8))
         _replace(field, torch.empty(0, dtype=field.dtype))
-    return packed
+    return pieces
+
+
+def _waiting_memory(size: int, device: torch.device) -> Tensor:
+    try:
+        return torch.empty(size, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    except RuntimeError:
+        return torch.empty(size, dtype=torch.uint8)
+
+
+def _write(pieces: list[Tensor], start: int, raw: Tensor) -> None:
+    """Put bytes where the block's byte `start` lies, over as many pieces as they need."""
+    for piece in pieces:
+        room = piece[start:]
+        room[: raw.numel()].copy_(raw[: room.numel()])
+        raw, start = raw[room.numel() :], max(start - piece.numel(), 0)
 
 
 def _point_to(fields: list[_Field], place: Tensor) -> None:
