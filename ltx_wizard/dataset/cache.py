@@ -26,7 +26,7 @@ class EncodedCache:
         self._folder = project.cache_folder / encoder_id
 
     def read(self, kind: str, key: str) -> Tensor | None:
-        """kind: 'latents', 'text' or 'text-8bit'."""
+        """kind: 'latents', or 'text' with what sets its embeddings apart."""
         path = self._path(kind, key)
         if not path.is_file():
             return None

@@ -66,9 +66,10 @@ def encode_texts(
 ) -> dict[str, TextEmbedding]:
     """Every caption's embedding, from the cache or newly encoded. Raises Cancelled.
 
-    An encoder in 8 bits gives slightly other embeddings: they are kept apart.
+    An encoder in 8 bits, or one that does not see padding, gives other embeddings: they are kept apart.
     """
-    kind = "text-8bit" if encoders.memory.text_encoder_8bit else "text"
+    kind = "text-masked" if encoders.spec.masks_padding else "text"
+    kind += "-8bit" if encoders.memory.text_encoder_8bit else ""
     cache = EncodedCache(project, encoder_id(encoders.spec, encoders.files))
     wanted = list(dict.fromkeys(captions))
     found = {caption: value for caption in wanted if (value := cache.read(kind, caption)) is not None}

@@ -63,14 +63,15 @@ class TextBatch:
 
 
 class TextEncoder:
-    """The tokenizer and T5. Encodes with the full padded length, as the pipeline does, because T5 sees
-    its padding.
+    """The tokenizer and T5. Encodes with the full padded length, as the pipelines do. masks_padding: whether
+    T5 is kept from seeing the padding; where it sees it, the embedding depends on it.
     """
 
-    def __init__(self, tokenizer: Any, model: T5EncoderModel, max_tokens: int) -> None:  # noqa: ANN401
+    def __init__(self, tokenizer: Any, model: T5EncoderModel, max_tokens: int, masks_padding: bool) -> None:  # noqa: ANN401
         self._tokenizer = tokenizer
         self._model = model
         self._max_tokens = max_tokens
+        self._masks_padding = masks_padding
 
     @torch.no_grad()
     def encode(self, caption: str) -> TextEmbedding:
@@ -83,7 +84,8 @@ class TextEncoder:
             add_special_tokens=True,
             return_tensors="pt",
         )
-        hidden = self._model(inputs.input_ids.to(self._model.device))[0][0]
+        mask = inputs.attention_mask.bool().to(self._model.device) if self._masks_padding else None
+        hidden = self._model(inputs.input_ids.to(self._model.device), attention_mask=mask)[0][0]
         counted = inputs.attention_mask[0].bool()
         return TextEmbedding(hidden[counted.to(hidden.device)].cpu().contiguous())
 
@@ -111,7 +113,7 @@ def load_text_encoder(
             str(files.text_encoder), dtype=dtype, use_safetensors=True, **extra
         )
     _freeze(model, None if extra else device)
-    return TextEncoder(tokenizer, model, spec.max_caption_tokens)
+    return TextEncoder(tokenizer, model, spec.max_caption_tokens, spec.masks_padding)
 
 
 class VideoEncoder:

@@ -153,6 +153,13 @@ class ModelSpec:
         return _ESSENTIAL.get(part, (("config.json",),))
 
     @property
+    def masks_padding(self) -> bool:
+        """Whether the text encoder is kept from seeing a prompt's padding: LTXConditionPipeline does so,
+        LTXPipeline does not.
+        """
+        return self.coordinates == "causal"
+
+    @property
     def download_gib(self) -> float:
         """All parts that come from the hub, in GiB; 0 for a model that is on this computer."""
         return sum(gib for _, gib in self.part_gib)

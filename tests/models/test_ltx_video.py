@@ -30,6 +30,7 @@ from ltx_wizard.models.ltx_video import (
     unpack,
     video_coordinates,
 )
+from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import find_files
 
 CPU = torch.device("cpu")
@@ -142,10 +143,12 @@ def test_captions_of_different_length_do_not_disturb_each_other(
     assert torch.allclose(together[:1], alone, atol=1e-5)
 
 
-def test_captions_are_encoded_as_by_the_pipeline(embedded: LTXPipeline) -> None:
+@pytest.mark.parametrize(("spec", "kind"), [(EMBEDDED, LTXPipeline), (CAUSAL, LTXConditionPipeline)])
+def test_captions_are_encoded_as_by_the_pipeline(embedded: LTXPipeline, spec: ModelSpec, kind: Any) -> None:
+    """One of them masks the padding, the other lets T5 see it."""
     caption = "A large red circle moves to the right on a plain grey background."
-    encoder = load_text_encoder(EMBEDDED, find_files(EMBEDDED), MemorySettings(), CPU)
-    theirs, mask, _, _ = embedded.encode_prompt(
+    encoder = load_text_encoder(spec, find_files(spec), MemorySettings(), CPU)
+    theirs, mask, _, _ = kind(**embedded.components).encode_prompt(
         caption, do_classifier_free_guidance=False, max_sequence_length=128
     )
     ours = encoder.encode(caption).embedding
