@@ -3,6 +3,7 @@
 
    const plot = wizard.plot(root, { label, xName, describe });
    plot.define([{ key, label, colour, group, look: "line" | "dots", smoothed, hidden, dash }]); plot.group(name);
+   (of: the key of the line that it is shown and hidden with.)
    plot.add(key, xs, ys); plot.clear(key); plot.extent(planned); plot.marks([...]); plot.draw(); */
 (() => {
   "use strict";
@@ -59,7 +60,7 @@
 
   window.wizard.plot = (root, options) => {
     const kept = read();
-    let name = options.xName || "step", group = "", smoothing = kept.smoothing ?? 50, logarithmic = kept.log ?? false, rawShown = kept.raw ?? true;
+    let name = options.xName || "step", group = "", smoothing = kept.smoothing ?? 50, logarithmic = kept.log ?? false, rawShown = !options.noRaw && (kept.raw ?? true);
     let series = [], marks = [], planned = 0, zoom = null, cursor = null, drag = null, active = "", size = null, view = null, due = 0, colours = new Map();
     let told = 0, summaryDue = 0;
     const sample = new Float64Array(SAMPLE);
@@ -97,11 +98,12 @@
 
     function toggle(text, title, act) { return el("button.wz-plot-button", { type: "button", title, "aria-pressed": "false", onclick: () => { act(); showChoices(); draw(); } }, text); }
     function read() { try { return JSON.parse(localStorage.getItem(KEEP)) || {}; } catch { return {}; } }
-    function save() { try { localStorage.setItem(KEEP, JSON.stringify({ smoothing, log: logarithmic, raw: rawShown })); } catch { /* private windows keep nothing */ } }
+    function save() { try { localStorage.setItem(KEEP, JSON.stringify({ smoothing, log: logarithmic, raw: options.noRaw ? kept.raw : rawShown })); } catch { /* private windows keep nothing */ } }
     function showChoices() {
       raw.setAttribute("aria-pressed", rawShown); log.setAttribute("aria-pressed", logarithmic);
       amount.textContent = smoothing < 1.5 ? "off" : `${whole(smoothing)} steps`;
-      raw.hidden = smoother.hidden = !current().some((item) => item.smoothed);
+      smoother.hidden = !current().some((item) => item.smoothed);
+      raw.hidden = smoother.hidden || !!options.noRaw;
     }
     function setSmoothing(steps) {
       smoothing = Math.max(1, Math.round(steps));
@@ -121,10 +123,14 @@
     }
     function current() { return series.filter((item) => item.group === group); }
     function showLegend() {
-      legend.replaceChildren(...current().map((item) => {
+      legend.replaceChildren(...current().filter((item) => !item.of).map((item) => {
         const swatch = el("i", { class: `is-${item.look}` }), button = el("button.wz-plot-key", { type: "button", "aria-pressed": String(!item.hidden), title: item.title || "Show or hide this line" }, swatch, item.label);
         swatch.style.setProperty("--key", colourValue(item.colour));
-        button.addEventListener("click", () => { item.hidden = !item.hidden; button.setAttribute("aria-pressed", String(!item.hidden)); draw(); });
+        button.addEventListener("click", () => {
+          item.hidden = !item.hidden;
+          for (const other of series) if (other.of === item.key) other.hidden = item.hidden;
+          button.setAttribute("aria-pressed", String(!item.hidden)); draw();
+        });
         return button;
       }));
     }
@@ -167,7 +173,7 @@
       pen.beginPath(); pen.rect(PAD.left, PAD.top - 4, size.width - PAD.left - PAD.right, size.height - PAD.top - PAD.bottom + 8); pen.clip();
       spans(pen);
       for (const item of shown) if (item.smoothed && (rawShown || smoothing <= 1)) line(pen, item, item.points.y, smoothing <= 1 ? 1.6 : 1, smoothing <= 1 ? 0.95 : options.faint ?? 0.3);
-      for (const item of shown) if (item.look === "line" && (!item.smoothed || smoothing > 1)) line(pen, item, item.smoothed ? item.points.mean : item.points.y, item.smoothed ? 2.4 : 1.5, 1);
+      for (const item of shown) if (item.look === "line" && (!item.smoothed || smoothing > 1)) line(pen, item, item.smoothed ? item.points.mean : item.points.y, item.width || (item.smoothed ? 2.4 : 1.5), item.alpha || 1);
       for (const item of shown) if (item.look === "dots") dots(pen, item);
       pen.restore();
       flags(pen);
@@ -248,7 +254,7 @@
 
     function dots(pen, item) {
       const { points } = item, from = Math.max(0, points.from(view.x0) - 1), to = Math.min(points.count, points.from(view.x1) + 1);
-      line(pen, item, points.y, 1.4, 0.75);
+      line(pen, item, points.y, item.width || 1.4, 0.8);
       if (to - from > view.width / 7) return; /* dots that touch say no more than their line */
       pen.fillStyle = colour(item.colour); pen.strokeStyle = colour("--wz-card"); pen.lineWidth = 1.5;
       for (let i = from; i < to; i += 1) { if (!Number.isFinite(points.y[i]) || (logarithmic && points.y[i] <= 0)) continue; pen.beginPath(); pen.arc(px(points.x[i]), py(points.y[i]), 4, 0, 7); pen.fill(); pen.stroke(); }
@@ -325,24 +331,25 @@
       if (!found) { tip.hidden = true; return; }
       const x = px(found.x);
       pen.strokeStyle = colour("--wz-faint"); pen.setLineDash([3, 3]); pen.beginPath(); pen.moveTo(x, PAD.top); pen.lineTo(x, PAD.top + view.height); pen.stroke(); pen.setLineDash([]);
-      for (const row of found.rows) { const y = py(row.value); if (!Number.isFinite(y) || row.x < view.x0 || row.x > view.x1) continue; pen.fillStyle = colour(row.colour); pen.strokeStyle = colour("--wz-card"); pen.lineWidth = 1.5; pen.beginPath(); pen.arc(px(row.x), y, 4.5, 0, 7); pen.fill(); pen.stroke(); }
+      for (const row of found.points) { const y = py(row.value); if (!Number.isFinite(y) || row.x < view.x0 || row.x > view.x1) continue; pen.fillStyle = colour(row.colour); pen.strokeStyle = colour("--wz-card"); pen.lineWidth = 1.5; pen.beginPath(); pen.arc(px(row.x), y, 4.5, 0, 7); pen.fill(); pen.stroke(); }
       showTip(found, x);
     }
 
+    /* What stands at x: one row a line, those that belong together in one; points: what is ringed. */
     function at(x) {
-      const rows = [];
-      let nearest = null;
-      for (const item of current()) {
-        if (item.hidden || !item.points.count) continue;
-        const index = item.points.nearest(x), here = item.points.x[index];
-        if (item.look === "line" && nearest === null) nearest = here;
-        if (item.smoothed && smoothing > 1) rows.push({ label: item.label, detail: rawShown ? `this step ${number(item.points.y[index])}` : "", value: item.points.mean[index], x: here, colour: item.colour });
-        else rows.push({ label: item.label, detail: item.look === "dots" && here !== nearest ? `at ${name} ${short(here)}` : "", value: item.points.y[index], x: here, colour: item.colour });
+      const rows = new Map(), points = [], shown = current().filter((item) => !item.hidden && item.points.count);
+      const lead = shown.find((item) => item.look === "line") || shown[0];
+      if (!lead) return null;
+      const place = lead.points.x[lead.points.nearest(x)], reach = 4 / view.kx;
+      for (const item of [...shown].sort((a, b) => !!a.of - !!b.of)) {
+        const index = item.points.nearest(x), here = item.points.x[index], smooth = item.smoothed && smoothing > 1;
+        const value = (smooth ? item.points.mean : item.points.y)[index], away = item.look === "dots" && here !== place ? ` at ${name} ${short(here)}` : "";
+        points.push({ x: here, value, colour: item.colour });
+        const row = rows.get(item.of);
+        if (row) row.detail = `validation ${number(value)}${away}`;
+        else rows.set(item.key, { label: item.label, value, colour: item.colour, detail: smooth && rawShown ? `this step ${number(item.points.y[index])}` : away.trim() });
       }
-      if (!rows.length) return null;
-      const place = nearest === null ? rows[0].x : nearest;
-      const reach = 4 / view.kx;
-      return { x: place, rows, marks: visible().filter((mark) => mark.from - reach <= place && place <= mark.to + reach) };
+      return { x: place, rows: [...rows.values()], points, marks: visible().filter((mark) => mark.from - reach <= place && place <= mark.to + reach) };
     }
     const short = (x) => (name === "step" ? whole(x) : number(x));
 

@@ -301,7 +301,7 @@
   };
 
   /* Gradio puts this script into the page; the others follow in order, because they use what is made here. */
-  for (const name of ["scenes", "captions-list", "captions-detail", "captions-captioner", "captions-tools", "captions", "check-chooser", "check", "recipe", "download", "plot", "train", "lab-grid", "lab-zoom", "lab"]) {
+  for (const name of ["scenes", "captions-list", "captions-detail", "captions-captioner", "captions-tools", "captions", "check-chooser", "check", "recipe", "download", "plot", "train", "runs", "sweeps", "lab-grid", "lab-zoom", "lab"]) {
     const script = document.createElement("script");
     script.async = false;
     script.src = `/wizard/assets/js/${name}.js`;

@@ -91,7 +91,7 @@ class Sweep(Document):
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep would be. seconds: None where a step of it was never measured. source: whence it is."""
+    """What a sweep would be. seconds: None where a step of it was never measured. source: whence they are."""
 
     recipes: tuple[Recipe, ...]
     seconds: float | None
@@ -159,7 +159,8 @@ def plan(project: Project, axes: Sequence[Axis]) -> SweepPlan:
     known = [item for item in times if item is not None]
     if len(known) < len(times):
         return SweepPlan(planned, None, "")
-    source = "from your earlier runs here" if all(item.own for item in known) else f"from {known[0].source}"
+    own_only = all(item.own for item in known)
+    source = "as in your earlier runs here" if own_only else f"measured on an {known[0].source}"
     return SweepPlan(planned, sum(item.total for item in known), source)
 
 

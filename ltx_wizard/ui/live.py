@@ -19,6 +19,7 @@ from ltx_wizard.core.units import duration_text
 from ltx_wizard.ui import lab_live, workbench_live
 from ltx_wizard.ui.boundary import opened
 from ltx_wizard.ui.download_panel import act, download_json
+from ltx_wizard.ui.steps import train_runs
 from ltx_wizard.ui.steps.check_data import clips_json
 from ltx_wizard.ui.steps.train_data import Had, run_curves_json, run_json, save_plots
 
@@ -31,6 +32,11 @@ def live_routes() -> list[Route]:
         Route("/wizard/live/run", _answer(_run)),
         Route("/wizard/live/run/curves", _answer(_run_curves)),
         Route("/wizard/live/run/plot", _posted(save_plots), methods=["POST"]),
+        Route("/wizard/live/runs", _answer(train_runs.runs_json)),
+        Route("/wizard/live/runs/compare", _answer(train_runs.compare_json)),
+        Route("/wizard/live/sweep", _answer(train_runs.sweep_form_json)),
+        Route("/wizard/live/sweep/plan", _posted(train_runs.plan_sweep), methods=["POST"]),
+        Route("/wizard/live/sweep/do", _posted(train_runs.act_on_sweep), methods=["POST"]),
         Route("/wizard/live/caption", _posted(_store_caption), methods=["POST"]),
         Route("/wizard/live/captions", _answer(_captions)),
         Route("/wizard/live/check/clips", _answer(clips_json)),

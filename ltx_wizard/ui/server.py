@@ -75,10 +75,12 @@ def serve(options: Options, started: float | None = None) -> None:
     if options.port is None and port != DEFAULT_PORT:
         print(f"Port {DEFAULT_PORT} is in use, so this window uses {port}.")
     _quieten()
+    from ltx_wizard.app import sweeps
     from ltx_wizard.ui.guard import Credentials, new_password
 
     login = None if options.is_local else Credentials(options.user, options.password or new_password())
     app = guarded(build_app(port), login)
+    sweeps.keep_going()
 
     def ready() -> None:
         took_s = time.monotonic() - began

@@ -19,3 +19,34 @@ GOAL_SENTENCES: dict[Goal, str] = {
     Goal.CONTROL: "One video steers another: pose, depth, edges.",
     Goal.DETAIL: "Crisper texture, closer to your footage.",
 }
+
+
+def setting_title(key: str) -> str:
+    """'optimizer.weight_decay' -> 'Weight decay'."""
+    name = key.rsplit(".", 1)[-1]
+    special = {
+        "lr": "Learning rate",
+        "every": "Every N steps",
+        "keep": "Checkpoints kept",
+        "name": "Kind",
+        "tensorboard": "TensorBoard",
+        "wandb": "Weights & Biases",
+        "wandb_mode": "Weights & Biases mode",
+    }
+    if key == "validation.every":
+        return "Samples every N steps"
+    if key == "checkpoints.every":
+        return "Checkpoint every N steps"
+    return special.get(name, name.replace("_", " ").capitalize())
+
+
+def value_text(value: object) -> str:
+    """As it is typed: 0.0002, 1500, true, 'a b c'."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, (tuple, list)):
+        texts = [str(item) for item in value]
+        return ("\n" if any(" " in text for text in texts) else " ").join(texts)
+    return str(value)

@@ -253,7 +253,7 @@ def test_the_plan_adds_up_the_times_of_all_runs_as_measured_here(ready: Project)
     made = sweeps.plan(ready, axes)
     assert [recipe.steps for recipe in made.recipes] == [100, 300]
     assert made.seconds is not None and made.seconds >= 400 * 2
-    assert made.source == "from your earlier runs here"
+    assert made.source == "as in your earlier runs here"
 
 
 def age(run: JobFolder) -> None:

@@ -24,6 +24,7 @@ from ltx_wizard.ui.boundary import Outcome, opened
 from ltx_wizard.ui.components import Markup, badge, empty_state, h, icon, step_header
 from ltx_wizard.ui.memory_bar import plan_panel, small_bar
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
+from ltx_wizard.ui.words import setting_title, value_text
 
 _SHOWN_FIRST = ("steps", "lora.rank", "optimizer.lr", "validation.every", "checkpoints.every")
 _LEVEL_WORDS = {"draft": "Draft", "balanced": "Balanced", "best": "Best"}
@@ -286,34 +287,3 @@ def _setting_json(info: SettingInfo, recipe: Recipe, base: Recipe) -> dict[str, 
         "choices": info.choices,
         "description": info.description,
     }
-
-
-def setting_title(key: str) -> str:
-    """'optimizer.weight_decay' -> 'Weight decay'."""
-    name = key.rsplit(".", 1)[-1]
-    special = {
-        "lr": "Learning rate",
-        "every": "Every N steps",
-        "keep": "Checkpoints kept",
-        "name": "Kind",
-        "tensorboard": "TensorBoard",
-        "wandb": "Weights & Biases",
-        "wandb_mode": "Weights & Biases mode",
-    }
-    if key == "validation.every":
-        return "Samples every N steps"
-    if key == "checkpoints.every":
-        return "Checkpoint every N steps"
-    return special.get(name, name.replace("_", " ").capitalize())
-
-
-def value_text(value: object) -> str:
-    """As it is typed: 0.0002, 1500, true, 'a b c'."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    if isinstance(value, (tuple, list)):
-        texts = [str(item) for item in value]
-        return ("\n" if any(" " in text for text in texts) else " ").join(texts)
-    return str(value)

@@ -6,13 +6,14 @@ import json
 
 import gradio as gr
 
-from ltx_wizard.app import datasets, jobs, recipes
+from ltx_wizard.app import compare, datasets, jobs, recipes
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobState
 from ltx_wizard.ui.boundary import Outcome, opened
 from ltx_wizard.ui.components import Markup, empty_state, h, icon, notice, step_header
-from ltx_wizard.ui.page import Page, StepView, Updates, live_panel, panel
+from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
+from ltx_wizard.ui.words import setting_title, value_text
 
 
 def build(page: Page) -> StepView:
@@ -25,6 +26,8 @@ def build(page: Page) -> StepView:
         stop = gr.Button("Stop after this step", elem_id="train-stop", min_width=170)
         resume = gr.Button("Resume", elem_id="train-resume", min_width=110)
     monitor = live_panel("train")
+    runs = live_panel("runs")
+    sweep = live_panel("sweeps")
     with gr.Row(elem_classes="wz-footer"):
         back = gr.Button("Back", elem_id="train-back")
         again = gr.Button("Train again", elem_id="train-again")
@@ -41,6 +44,8 @@ def build(page: Page) -> StepView:
             stop: gr.update(visible=state.running, interactive=not state.stopping),
             resume: gr.update(visible=state.resumable),
             monitor: _monitor_json(project, state.name),
+            runs: json.dumps({"project": str(project.folder), "runs": state.names}),
+            sweep: json.dumps({"project": str(project.folder), "ready": bool(datasets.clips(project))}),
             primary: gr.update(value=state.primary, interactive=not state.busy),
             again: gr.update(visible=state.done and not state.busy),
         }
@@ -49,6 +54,8 @@ def build(page: Page) -> StepView:
         return _monitor_json(opened(path), name)
 
     page.light(run.input, show_run, [page.project, run], [monitor])
+    page.on_act(monitor, {"train_again": _train_again})
+    page.on_act(runs, {"train_again": _train_again})
     page.on(primary.click, _start_or_go_on)
     page.on(again.click, _start)
     page.on(pause.click, _pause)
@@ -88,6 +95,16 @@ def _start_or_go_on(path: str) -> Outcome | None:
 def _start(path: str) -> None:
     project = opened(path)
     jobs.start_training(project, recipes.current_recipe(project))
+
+
+def _train_again(path: str, data: Data) -> Outcome:
+    """The recipe of a run, perhaps with what an advice changes, to be looked at before it trains."""
+    project, run = opened(path), data["run"]
+    changes = compare.advised_changes(project, run, data["advice"]) if data.get("advice") else {}
+    compare.train_again(project, run, changes)
+    changed = ", ".join(f"{setting_title(key)} {value_text(value)}" for key, value in changes.items())
+    text = f"This is the recipe of {run}{f', changed: {changed}' if changed else ''}."
+    return Outcome(notice(text, "info", h("p", "Change what you like, then use it.")), go_to="recipe")
 
 
 def _running(path: str) -> JobFolder:
