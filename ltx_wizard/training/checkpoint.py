@@ -7,7 +7,7 @@ whole, by one rename. Random numbers need no place here: they follow from the se
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,14 @@ _STATE_FILE = "state.json"
 
 
 class CheckpointState(Document):
-    """The content of state.json."""
+    """The content of state.json. bad_in_a_row: steps before it that changed nothing, being no numbers."""
 
     step: int
     rank: int
     alpha: float
     model: str
     optimizer: str
+    bad_in_a_row: int = 0
     scalars: dict[str, float] = Field(default_factory=dict[str, float])
 
 
@@ -45,9 +46,10 @@ def save_checkpoint(
     lora: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     keep: int,
+    spared: Collection[int] = (),
 ) -> Path:
-    """Write one checkpoint, then delete the oldest beyond `keep`. Raises NoSpace or NoPermission; older
-    ones stay.
+    """Write one checkpoint, then delete the oldest beyond `keep`, but for the steps `spared`. Raises NoSpace
+    or NoPermission; older ones stay.
     """
     final = folder.checkpoint_folder(state.step)
     partial = final.with_name(f".{final.name}.partial")
@@ -67,7 +69,8 @@ def save_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     for step in folder.saved_steps()[:-keep]:
-        shutil.rmtree(folder.checkpoint_folder(step), ignore_errors=True)
+        if step not in spared:
+            shutil.rmtree(folder.checkpoint_folder(step), ignore_errors=True)
     return final
 
 
@@ -94,9 +97,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def newest_good_step(folder: JobFolder, report: Report) -> int:
-    """The newest checkpoint that reads; damaged ones are reported and passed over. 0: none."""
+def newest_good_step(folder: JobFolder, report: Report, until: int | None = None) -> int:
+    """The newest checkpoint that reads, up to a step; damaged ones are reported and passed over. 0: none."""
     for step in reversed(folder.saved_steps()):
+        if until is not None and step > until:
+            continue
         try:
             read_state(folder, step)
             read_lora(folder, step)

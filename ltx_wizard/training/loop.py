@@ -4,7 +4,8 @@ Everything random follows from the recipe's seed and the step, never from what r
 stopped or killed and resumed ends, on the CPU, with the very weights of one that was not.
 
 A card that runs out of memory ends an attempt, not the run: what was learnt is saved, everything is let go
-of, one memory setting steps down, and the next attempt goes on from the newest checkpoint.
+of, one memory setting steps down, and the next attempt goes on from the newest checkpoint. So does a run
+whose numbers break: from the last good checkpoint, with a lower learning rate.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from diffusers import LTXVideoTransformer3DModel
 from pydantic import JsonValue
 from torch import nn
 
-from ltx_wizard.core.errors import JobFailed
 from ltx_wizard.core.events import (
     CheckpointSaved,
     SettingChanged,
     Started,
     StepDone,
+    StepSkipped,
     Validated,
     Warned,
 )
@@ -56,17 +58,23 @@ from ltx_wizard.training.checkpoint import (
     CheckpointState,
     newest_good_step,
     read_lora,
+    read_state,
     restore_optimizer,
     save_checkpoint,
 )
+from ltx_wizard.training.health import DivergenceWatch, best_checkpoint, overfitting
 from ltx_wizard.training.ladder import Stage, does_not_fit, next_rung, stepped_down
 from ltx_wizard.training.objective import Objective, stable_seed
 from ltx_wizard.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
 from ltx_wizard.training.previews import Previews
+from ltx_wizard.training.recovery import Broken, go_back, with_lowered_rate
 from ltx_wizard.training.shortage import CardFull, during, let_go
-from ltx_wizard.training.validation import validation_examples, validation_loss
+from ltx_wizard.training.validation import fixed_set, validation_loss
 
 _PAUSE_POLL_S = 0.3
+
+_HELD_OUT_SEED = 42
+"""Not the recipe's: the losses of all runs of a dataset are to be comparable."""
 
 
 @dataclass(frozen=True)
@@ -87,21 +95,37 @@ def run_train(project: Project, folder: JobFolder, job: TrainJob, report: Report
     attempts = _Attempts(project, folder, report)
     last = None
     while last is None:
-        memory = stepped_down(job.recipe.memory, folder.status().changes)
-        recipe = job.recipe.model_copy(update={"memory": memory})
+        status = folder.status()
+        memory = stepped_down(job.recipe.memory, status.changes)
+        recipe = with_lowered_rate(job.recipe.model_copy(update={"memory": memory}), status.returns)
         stage: Stage | None = None
+        broken: Broken | None = None
         try:
             last = attempts.train(recipe)
         except CardFull as full:
             stage = full.stage
-        if stage is not None:  # outside the except block, where nothing keeps the failed attempt alive
+        except Broken as error:
+            broken = error.with_traceback(None)
+        # Outside the except block, where nothing keeps the failed attempt alive.
+        if stage is not None:
             let_go()
             _step_down(recipe, stage, report)
+        if broken is not None:
+            let_go()
+            go_back(folder, job.recipe, broken, report)
+    offered = _offered(folder, job.recipe, last)
     return {
-        "lora": f"checkpoints/{folder.checkpoint_folder(last).name}/{LORA_FILE}",
+        "lora": f"checkpoints/{folder.checkpoint_folder(offered).name}/{LORA_FILE}",
+        "lora_step": offered,
         "steps": last,
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _offered(folder: JobFolder, recipe: Recipe, last: int) -> int:
+    """The step whose LoRA the run ends with: the one that the validation loss speaks for, else the last."""
+    best = best_checkpoint(folder.status().validations, folder.saved_steps())
+    return best.step if best and recipe.health.keep_best else last
 
 
 def _step_down(recipe: Recipe, stage: Stage, report: Report) -> None:
@@ -156,9 +180,8 @@ def prepare(project: Project, recipe: Recipe, encoders: Encoders, report: Report
     plan = plan_buckets(clips, encoders.spec, recipe.data.buckets)
     for clip_id, reason in plan.unfit.items():
         report.emit(Warned(message=f"{clip_id} is left out. {reason}"))
-    kept_out = held_out_clips(
-        [clip for clip in clips if clip.id in plan.assignment], recipe.data.held_out_share, recipe.seed
-    )
+    planned = [clip for clip in clips if clip.id in plan.assignment]
+    kept_out = held_out_clips(planned, recipe.data.held_out_share, _HELD_OUT_SEED)
     copies = plan_copies(clips, recipe.data, recipe.seed, kept_out)
     captions = captions_of(clips, settings, copies)
     prompts = Previews.prompts_of(recipe, settings)
@@ -191,8 +214,14 @@ class Training:
             enable_recompute(transformer, dropout=recipe.lora.dropout > 0)
         self._optimizer = build_optimizer(recipe.optimizer, self._parameters)
         self._batches = Batches(examples, recipe.data, stable_seed(recipe.seed, "batches"))
-        self._validated = validation_examples(examples)
+        self._fixed = fixed_set(examples, recipe.validation.loss_clips, recipe.model)
         self._before = folder.status()
+        self._losses: list[tuple[int, float]] = []
+        self._validations: list[Validated] = []
+        self._watch = DivergenceWatch()
+        self._bad_in_a_row = 0
+        self._enough = False
+        """Whether the run ends early."""
         self._saved = 0
         self._whole: int | None = None
         """The step that the weights are of; None while they change."""
@@ -202,17 +231,18 @@ class Training:
         step = self._restore()
         try:
             self._look(step)
-            while step < self._recipe.steps:
+            while step < self._recipe.steps and not self._enough:
                 self._wait_while_paused()
                 if self._report.stop_requested():
                     raise Cancelled
                 step += 1
                 with during("train"):
                     self._train_step(step)
-                last = step == self._recipe.steps
-                if last or step % self._recipe.checkpoints.every == 0:
+                if self._saves_at(step):
                     self._save(step)
                 self._look(step)
+            if self._enough:
+                self._keep_what_was_learnt()
         except (Cancelled, CardFull):
             self._keep_what_was_learnt()
             raise
@@ -231,12 +261,17 @@ class Training:
         if step:
             set_lora_weights(self._transformer, read_lora(self._folder, step))
             restore_optimizer(self._folder, step, self._optimizer)
+            self._bad_in_a_row = read_state(self._folder, step).bad_in_a_row
             self._batches.skip(step * self._recipe.data.gradient_accumulation_steps)
         if step != self._before.step:
             self._report.emit(Started(pid=0, step=step, steps=self._recipe.steps))
             self._before = self._folder.status()
         if step and not any(item.step == step for item in self._before.checkpoints):
             self._tell_saved(step)
+        self._validations = list(self._before.validations)
+        for item in self._before.losses:
+            self._losses.append((item.step, item.loss))
+            self._watch.add(item.step, item.loss)
         self._saved = self._whole = step
         return step
 
@@ -249,11 +284,9 @@ class Training:
         loss = self._backward(step)
         norm = float(nn.utils.clip_grad_norm_(self._parameters, recipe.optimizer.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise JobFailed(
-                problem=f"The training broke at step {step}: the loss is no longer a number.",
-                remedy="Lower the learning rate in the recipe and train again. "
-                "The checkpoints before this are good.",
-            )
+            self._skip(step, "gradient" if math.isfinite(loss) else "loss")
+            return
+        self._bad_in_a_row = 0
         self._whole = None
         self._optimizer.step()
         self._whole = step
@@ -269,6 +302,29 @@ class Training:
                 memory_gib=round(peak_memory_gib(self._objective.device), 2),
             )
         )
+        self._watch_loss(step, loss)
+
+    def _skip(self, step: int, what: Literal["loss", "gradient"]) -> None:
+        """Leave weights and optimizer as they are. Raises Broken after too many such steps in a row."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._whole = step
+        self._bad_in_a_row += 1
+        count = self._bad_in_a_row
+        self._report.emit(StepSkipped(step=step, steps=self._recipe.steps, what=what, in_a_row=count))
+        if count >= self._recipe.health.bad_steps:
+            words = f"the last {count} steps" if count > 1 else "the last step"
+            raise Broken(step, step - count, f"At step {step:,} the {what} of {words} was not a number.")
+
+    def _watch_loss(self, step: int, loss: float) -> None:
+        """Raises Broken where the loss has climbed far above where it was."""
+        self._losses.append((step, loss))
+        found = self._watch.add(step, loss)
+        if found and self._recipe.health.watch_divergence:
+            reason = (
+                f"At step {step:,} the loss had climbed to {found.now:.3f}, from {found.before:.3f} "
+                f"around step {found.good_step:,}."
+            )
+            raise Broken(step, found.good_step, reason)
 
     def _backward(self, step: int) -> float:
         """Gradients of all micro-batches of one step; gives their mean loss."""
@@ -284,20 +340,45 @@ class Training:
             total += loss.detach() / count
         return float(total)
 
+    def _saves_at(self, step: int) -> bool:
+        """Not between bad steps: the weights may be broken already."""
+        recipe = self._recipe
+        is_due = step == recipe.steps or step % recipe.checkpoints.every == 0
+        return is_due and (self._bad_in_a_row == 0 or step == recipe.steps)
+
     def _look(self, step: int) -> None:
         """Validation loss and samples, where they are due at this step and not there already."""
-        validation = self._recipe.validation
-        ends = step in (0, self._recipe.steps)
-        if (ends or step % validation.loss_every == 0) and not _has_validation(self._before, step):
-            with during("validation"):
-                loss = validation_loss(
-                    self._transformer, self._objective, self._validated, self._recipe.seed, self._report
-                )
-            self._report.emit(Validated(step=step, loss=loss))
-        if ends or step % validation.every == 0:
+        recipe = self._recipe
+        ends = step in (0, recipe.steps)
+        # At each checkpoint as well, so that the best one can be told.
+        is_due = ends or step % recipe.validation.loss_every == 0 or step % recipe.checkpoints.every == 0
+        if is_due and not _has_validation(self._before, step):
+            self._validate(step)
+        if ends or step % recipe.validation.every == 0:
             made = {item.prompt_index for item in self._before.samples if item.step == step}
             with during("samples"):
                 self._previews.make(step, self._folder, made, self._report)
+
+    def _validate(self, step: int) -> None:
+        with during("validation"):
+            losses = validation_loss(self._transformer, self._objective, self._fixed, self._report)
+        validated = self._fixed.summary(step, losses)
+        self._report.emit(validated)
+        self._validations.append(validated)
+        if self._recipe.health.early_stop and step < self._recipe.steps:
+            self._stop_if_overfitting(step)
+
+    def _stop_if_overfitting(self, step: int) -> None:
+        found = overfitting(self._validations, self._losses)
+        if found is None:
+            return
+        self._enough = True
+        self._report.emit(
+            Warned(
+                message=f"The run ended early, at step {step:,} of {self._recipe.steps:,}: the loss on clips "
+                f"that it never trains on is {found.rise:.0%} above its lowest, at step {found.best.step:,}."
+            )
+        )
 
     def _save(self, step: int) -> None:
         recipe = self._recipe
@@ -307,12 +388,23 @@ class Training:
             alpha=recipe.lora.alpha,
             model=recipe.model,
             optimizer=recipe.optimizer.name,
+            bad_in_a_row=self._bad_in_a_row,
         )
         save_checkpoint(
-            self._folder, state, lora_weights(self._transformer), self._optimizer, recipe.checkpoints.keep
+            self._folder,
+            state,
+            lora_weights(self._transformer),
+            self._optimizer,
+            recipe.checkpoints.keep,
+            self._best_so_far(step),
         )
         self._saved = step
         self._tell_saved(step)
+
+    def _best_so_far(self, step: int) -> set[int]:
+        """The checkpoint that must not be deleted as too old."""
+        best = best_checkpoint(self._validations, [*self._folder.saved_steps(), step])
+        return {best.step} if best and self._recipe.health.keep_best else set()
 
     def _tell_saved(self, step: int) -> None:
         file = self._folder.checkpoint_folder(step).relative_to(self._folder.folder)

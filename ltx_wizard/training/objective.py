@@ -58,12 +58,12 @@ class Objective:
         return self._loss(transformer, latents, noise, sigma, texts, given, _shown(latents, slots))
 
     def fixed_loss(
-        self, transformer: LTXVideoTransformer3DModel, example: Example, sigma: float, seed: int
+        self, transformer: LTXVideoTransformer3DModel, example: Example, sigma: float, draw: int
     ) -> Tensor:
-        """The loss of one clip at one noise level, with noise that follows from clip and seed: always the
-        same.
+        """The loss of one clip at one noise level, with noise that follows from clip, level and draw: always
+        the same.
         """
-        generator = torch.Generator().manual_seed(stable_seed(seed, example.clip_id, sigma))
+        generator = torch.Generator().manual_seed(stable_seed("validation", example.clip_id, sigma, draw))
         latents = example.latents[None]
         noise = torch.randn(latents.shape, generator=generator)
         return self._loss(

@@ -16,91 +16,22 @@ from typing import Any
 import pytest
 import torch
 from diffusers import LTXVideoTransformer3DModel
+from short_runs import new_run, same_weights, short_recipe, stop_after
 
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.events import SampleReady, StepDone, Validated, read_events
-from ltx_wizard.core.project import Project, ProjectSettings
-from ltx_wizard.core.recipe import MemorySettings, Recipe, with_settings
-from ltx_wizard.core.run import Job, JobFolder, JobState, TrainJob
-from ltx_wizard.dataset.dataset import add_clips, fingerprint
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.core.run import JobFolder, JobState, TrainJob
+from ltx_wizard.dataset.dataset import fingerprint
 from ltx_wizard.training import loop
 from ltx_wizard.training.checkpoint import read_lora, read_state
 from ltx_wizard.training.ladder import STAGE_WORDS, Stage
 from ltx_wizard.training.objective import Objective
 from ltx_wizard.worker import main
 
-COLOURS = {"red": (220, 30, 30), "blue": (30, 60, 220), "green": (30, 170, 50)}
-
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LTX_WIZARD_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Project:
-    """Three clips of a square that moves, 64x64, and one ordinary clip."""
-    import numpy as np
-
-    from ltx_wizard.media.transcode import write_video
-
-    settings = ProjectSettings.model_validate(
-        {"name": "Test", "model": "embedded", "trigger_word": "zib style."}
-    )
-    project = Project.create(tmp_path / "project", settings)
-    clips = []
-    for index, (name, colour) in enumerate([*COLOURS.items(), ("red", (250, 0, 0))]):
-        frames = np.full((17, 64, 64, 3), 200, np.uint8)
-        for frame in range(17):
-            frames[frame, 20:44, frame : frame + 24] = colour
-        path = project.clips_folder / f"clip-{index}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_video(frames, path, 8)
-        clips.append(
-            Clip(
-                id=f"clip-{index}", source_id="source", file=project.relative(path), kind=MediaKind.VIDEO,
-                width=64, height=64, fps=8, frames=17, duration_s=17 / 8,
-                caption=f"A {name} square moves to the right.", caption_state=CaptionState.WRITTEN,
-                regularisation=index == 3,
-            )
-        )  # fmt: skip
-    add_clips(project, clips)
-    return project
-
-
-def _recipe(steps: int, **changes: object) -> Recipe:
-    return with_settings(
-        Recipe(model="embedded"),
-        {
-            "steps": steps,
-            "lora.rank": 4,
-            "lora.alpha": 4,
-            "lora.dropout": 0.1,
-            "optimizer.lr": 2e-3,
-            "schedule.warmup_steps": 2,
-            "data.buckets": ("64x64x17",),
-            "data.batch_size": 2,
-            "data.gradient_accumulation_steps": 2,
-            "data.first_frame_share": 0.3,
-            "data.caption_dropout": 0.3,
-            "checkpoints.every": 2,
-            "validation.loss_every": 4,
-            **changes,
-        },
-    )
-
-
-def _run(project: Project, recipe: Recipe) -> JobFolder:
-    settings = TrainJob(recipe=recipe, dataset_fingerprint=fingerprint(project))
-    return JobFolder.create(project.runs_folder, "test", Job(settings=settings, created=time.time()))
-
-
-def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
 
 def test_a_run_leaves_losses_samples_and_checkpoints_and_the_loss_falls(dataset: Project) -> None:
-    recipe = _recipe(
+    recipe = short_recipe(
         24,
         **{
             "checkpoints.every": 8,
@@ -112,7 +43,7 @@ def test_a_run_leaves_losses_samples_and_checkpoints_and_the_loss_falls(dataset:
             "data.held_out_share": 0.4,
         },
     )
-    folder = _run(dataset, recipe)
+    folder = new_run(dataset, recipe)
     assert main([str(folder.folder)]) == 0
     status = folder.status()
     assert status.state is JobState.FINISHED
@@ -129,7 +60,9 @@ def test_a_run_leaves_losses_samples_and_checkpoints_and_the_loss_falls(dataset:
 
 def test_a_run_samples_also_from_a_first_frame_where_the_recipe_says_so(dataset: Project) -> None:
     validation = {"prompts": ("A red square.",), "sampling_steps": 2, "first_frame": True}
-    folder = _run(dataset, _recipe(1, **{f"validation.{name}": value for name, value in validation.items()}))
+    folder = new_run(
+        dataset, short_recipe(1, **{f"validation.{name}": value for name, value in validation.items()})
+    )
     assert main([str(folder.folder)]) == 0
     samples = folder.status().samples
     assert [(item.step, item.prompt_index, item.prompt) for item in samples] == [
@@ -141,7 +74,7 @@ def test_a_run_samples_also_from_a_first_frame_where_the_recipe_says_so(dataset:
 
 
 def test_lora_weights_stay_fp32_and_b_leaves_zero(dataset: Project) -> None:
-    folder = _run(dataset, _recipe(2))
+    folder = new_run(dataset, short_recipe(2))
     main([str(folder.folder)])
     weights = read_lora(folder, 2)
     assert all(value.dtype is torch.float32 for value in weights.values())
@@ -149,23 +82,23 @@ def test_lora_weights_stay_fp32_and_b_leaves_zero(dataset: Project) -> None:
 
 
 def test_the_same_seed_gives_the_same_lora_and_another_seed_another(dataset: Project) -> None:
-    folders = [_run(dataset, _recipe(3, seed=seed)) for seed in (1, 1, 2)]
+    folders = [new_run(dataset, short_recipe(3, seed=seed)) for seed in (1, 1, 2)]
     for folder in folders:
         main([str(folder.folder)])
     first, again, other = (read_lora(folder, 3) for folder in folders)
-    assert _same(first, again)
-    assert not _same(first, other)
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
 
 
 def test_a_stopped_run_saves_its_step_and_resumes_to_the_same_weights(dataset: Project) -> None:
-    straight, stopped = _run(dataset, _recipe(9)), _run(dataset, _recipe(9))
+    straight, stopped = new_run(dataset, short_recipe(9)), new_run(dataset, short_recipe(9))
     main([str(straight.folder)])
-    _stop_after(stopped, 5)
+    stop_after(stopped, 5)
     assert stopped.status().state is JobState.STOPPED
     assert stopped.saved_steps()[-1] == stopped.status().step >= 5
     stopped.stop_file.unlink()
     assert main([str(stopped.folder)]) == 0
-    assert _same(read_lora(straight, 9), read_lora(stopped, 9))
+    assert same_weights(read_lora(straight, 9), read_lora(stopped, 9))
     assert [item.step for item in stopped.status().losses] == list(range(1, 10))
     straight_losses = [item.loss for item in straight.status().losses]
     assert [item.loss for item in stopped.status().losses] == straight_losses
@@ -181,18 +114,18 @@ def test_a_run_on_a_quantised_model_resumes_to_the_same_weights(
 ) -> None:
     """The first start quantises, every later one reads what was saved."""
     stored = {"memory.quantization": quantization, "memory.offload": offload}
-    whole, broken = (_run(dataset, _recipe(2, **stored)) for _ in range(2))
-    _stop_after(broken, 1)
+    whole, broken = (new_run(dataset, short_recipe(2, **stored)) for _ in range(2))
+    stop_after(broken, 1)
     assert main([str(whole.folder)]) == 0
     broken.stop_file.unlink()
     assert main([str(broken.folder)]) == 0
-    assert _same(read_lora(broken, 2), read_lora(whole, 2))
+    assert same_weights(read_lora(broken, 2), read_lora(whole, 2))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL on Windows")
 def test_a_killed_run_resumes_to_bit_identical_weights(dataset: Project) -> None:
     """The worker as a process of its own, killed at a random moment of its training."""
-    straight, killed = _run(dataset, _recipe(16)), _run(dataset, _recipe(16))
+    straight, killed = new_run(dataset, short_recipe(16)), new_run(dataset, short_recipe(16))
     assert _worker(straight).wait(timeout=300) == 0
     worker = _worker(killed)
     wanted = random.randint(1, 12)
@@ -203,41 +136,42 @@ def test_a_killed_run_resumes_to_bit_identical_weights(dataset: Project) -> None
     assert killed.status().state is JobState.RUNNING, "it had time to end"
     assert _worker(killed).wait(timeout=300) == 0
     assert killed.status().state is JobState.FINISHED
-    assert _same(read_lora(straight, 16), read_lora(killed, 16)), f"killed after step {wanted}"
+    assert same_weights(read_lora(straight, 16), read_lora(killed, 16)), f"killed after step {wanted}"
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(dataset: Project) -> None:
-    straight, damaged = _run(dataset, _recipe(6)), _run(dataset, _recipe(6))
+    straight, damaged = new_run(dataset, short_recipe(6)), new_run(dataset, short_recipe(6))
     main([str(straight.folder)])
-    _stop_after(damaged, 4)
+    stop_after(damaged, 4)
     newest = damaged.saved_steps()[-1]
     lora = damaged.checkpoint_folder(newest) / "lora.safetensors"
     lora.write_bytes(lora.read_bytes()[:200])
     damaged.stop_file.unlink()
     assert main([str(damaged.folder)]) == 0
     assert any("damaged" in warning for warning in damaged.status().warnings)
-    assert _same(read_lora(straight, 6), read_lora(damaged, 6))
+    assert same_weights(read_lora(straight, 6), read_lora(damaged, 6))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(dataset: Project) -> None:
     from safetensors.torch import load_file, save_file
 
-    main([str(_run(dataset, _recipe(1)).folder)])
+    main([str(new_run(dataset, short_recipe(1)).folder)])
     for path in dataset.cache_folder.rglob("latents/*.safetensors"):
         save_file({"value": load_file(path)["value"] * torch.nan}, path)
-    folder = _run(dataset, _recipe(3))
+    folder = new_run(dataset, short_recipe(3))
     assert main([str(folder.folder)]) == 1
     status = folder.status()
-    assert "no longer a number" in status.problem
+    assert "not a number" in status.problem
     assert "learning rate" in status.remedy
+    assert [item.step for item in status.returns] == [0], "it tried once more, from the start"
     assert folder.saved_steps() == []
 
 
 def test_latents_and_text_are_encoded_once(dataset: Project) -> None:
-    main([str(_run(dataset, _recipe(1)).folder)])
+    main([str(new_run(dataset, short_recipe(1)).folder)])
     cached = {path: path.stat().st_mtime_ns for path in dataset.cache_folder.rglob("*.safetensors")}
     assert len([path for path in cached if path.parent.name == "latents"]) == 4
-    main([str(_run(dataset, _recipe(1)).folder)])
+    main([str(new_run(dataset, short_recipe(1)).folder)])
     assert cached == {path: path.stat().st_mtime_ns for path in dataset.cache_folder.rglob("*.safetensors")}
 
 
@@ -259,7 +193,7 @@ def test_a_full_disk_while_saving_keeps_older_checkpoints(
         real(tensors, path, metadata=metadata)
 
     monkeypatch.setattr(checkpoint, "save_file", save_until_full)
-    folder = _run(dataset, _recipe(6))
+    folder = new_run(dataset, short_recipe(6))
     assert main([str(folder.folder)]) == 1
     assert "disk is full" in folder.status().problem
     assert folder.saved_steps() == [2]
@@ -270,9 +204,9 @@ def test_a_full_disk_while_saving_keeps_older_checkpoints(
 def test_a_full_card_costs_a_setting_and_no_step(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card fills in the fourth step: its gradients are lost, the three steps before are not."""
     _encode(dataset)
-    roomy = _recipe(6, **{"memory.gradient_checkpointing": False, "checkpoints.every": 5})
-    from_the_start = _recipe(6, **{"memory.gradient_checkpointing": True, "checkpoints.every": 5})
-    straight, full = _run(dataset, from_the_start), _run(dataset, roomy)
+    roomy = short_recipe(6, **{"memory.gradient_checkpointing": False, "checkpoints.every": 5})
+    from_the_start = short_recipe(6, **{"memory.gradient_checkpointing": True, "checkpoints.every": 5})
+    straight, full = new_run(dataset, from_the_start), new_run(dataset, roomy)
     assert main([str(straight.folder)]) == 0
     transformers = _transformers(monkeypatch)
     _full_in_step(monkeypatch, 4)
@@ -288,13 +222,13 @@ def test_a_full_card_costs_a_setting_and_no_step(dataset: Project, monkeypatch: 
     assert [item.step for item in status.validations] == [0, 4, 6]
     assert transformers.checkpointing == [False, True]
     assert transformers.alive_at_load == [0, 0], "the first model must be gone before the second comes"
-    assert _same(read_lora(straight, 6), read_lora(full, 6))
+    assert same_weights(read_lora(straight, 6), read_lora(full, 6))
 
 
 def test_an_update_that_broke_off_is_not_saved(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the weights are of the next step then: the newest checkpoint counts."""
     _encode(dataset)
-    straight, full = _run(dataset, _recipe(5)), _run(dataset, _recipe(5))
+    straight, full = new_run(dataset, short_recipe(5)), new_run(dataset, short_recipe(5))
     assert main([str(straight.folder)]) == 0
     real, calls = torch.optim.AdamW.step, list[int]()
 
@@ -314,7 +248,7 @@ def test_an_update_that_broke_off_is_not_saved(dataset: Project, monkeypatch: py
     assert told == [1, 2, 3, 3, 4, 5], "step 2 is the newest checkpoint"
     assert [item.step for item in full.status().losses] == [1, 2, 3, 4, 5]
     assert [item.step for item in full.status().checkpoints] == [2, 4, 5]
-    assert _same(read_lora(straight, 5), read_lora(full, 5))
+    assert same_weights(read_lora(straight, 5), read_lora(full, 5))
 
 
 @pytest.mark.parametrize("stage", ["text", "clips", "load", "validation", "samples"])
@@ -332,7 +266,7 @@ def test_every_stage_steps_down_by_its_own_setting(
     monkeypatch.setattr("ltx_wizard.training.loop.load_transformer", _unquantised_loader())
     _encoders_as_ever(monkeypatch)
     _full_at_call(monkeypatch, target, RuntimeError("CUDA error: out of memory"))
-    recipe = _recipe(
+    recipe = short_recipe(
         2,
         **{
             "memory.vae_tiling": False,
@@ -340,7 +274,7 @@ def test_every_stage_steps_down_by_its_own_setting(
             "validation.sampling_steps": 2,
         },
     )
-    folder = _run(dataset, recipe)
+    folder = new_run(dataset, recipe)
     assert main([str(folder.folder)]) == 0
     status = folder.status()
     assert [item.setting for item in status.changes] == [setting]
@@ -351,11 +285,11 @@ def test_every_stage_steps_down_by_its_own_setting(
 
 
 def test_a_resumed_run_keeps_its_rung(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = _run(dataset, _recipe(6, **{"memory.gradient_checkpointing": False}))
+    folder = new_run(dataset, short_recipe(6, **{"memory.gradient_checkpointing": False}))
     transformers = _transformers(monkeypatch)
     with pytest.MonkeyPatch.context() as patch:
         _full_in_step(patch, 2)
-        _stop_after(folder, 3)
+        stop_after(folder, 3)
     assert folder.status().state is JobState.STOPPED
     folder.stop_file.unlink()
     assert main([str(folder.folder)]) == 0
@@ -368,7 +302,7 @@ def test_a_run_that_may_not_step_down_fails_with_the_setting_that_helps(
     dataset: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {"memory.gradient_checkpointing": False, "memory.step_down": False}
-    folder = _run(dataset, _recipe(6, **changes))
+    folder = new_run(dataset, short_recipe(6, **changes))
     _full_in_step(monkeypatch, 4)
     assert main([str(folder.folder)]) == 1
     status = folder.status()
@@ -383,7 +317,7 @@ def test_a_run_at_the_foot_of_the_ladder_fails_with_what_else_helps(
     dataset: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ltx_wizard.training.loop.load_transformer", _unquantised_loader())
-    folder = _run(dataset, _recipe(4))
+    folder = new_run(dataset, short_recipe(4))
     _always_full(monkeypatch)
     assert main([str(folder.folder)]) == 1
     status = folder.status()
@@ -392,7 +326,7 @@ def test_a_run_at_the_foot_of_the_ladder_fails_with_what_else_helps(
 
 
 def test_another_error_is_no_full_card(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = _run(dataset, _recipe(2))
+    folder = new_run(dataset, short_recipe(2))
     _full_at_call(monkeypatch, "ltx_wizard.training.loop.validation_loss", RuntimeError("a bug"))
     assert main([str(folder.folder)]) == 1
     assert folder.status().changes == ()
@@ -401,7 +335,7 @@ def test_another_error_is_no_full_card(dataset: Project, monkeypatch: pytest.Mon
 
 def _encode(project: Project) -> None:
     """Fill the cache, so that the runs that a test compares begin alike."""
-    main([str(_run(project, _recipe(1)).folder)])
+    main([str(new_run(project, short_recipe(1)).folder)])
 
 
 class _Loaded:
@@ -490,22 +424,6 @@ def _encoders_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "load_text_encoder", load)
 
 
-def _stop_after(folder: JobFolder, step: int) -> None:
-    """Run in this process; the stop file appears once a step is reported."""
-    from ltx_wizard.core import events
-
-    writer = events.EventWriter.write
-
-    def write(self: events.EventWriter, event: events.Event) -> None:
-        writer(self, event)
-        if isinstance(event, StepDone) and event.step == step:
-            folder.stop_file.touch()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(events.EventWriter, "write", write)
-        assert main([str(folder.folder)]) == 0
-
-
 def _worker(folder: JobFolder) -> subprocess.Popen[bytes]:
     with folder.log_file.open("ab") as log:
         return subprocess.Popen(
@@ -528,8 +446,8 @@ def _wait_for_step(folder: JobFolder, step: int, worker: subprocess.Popen[bytes]
 
 
 def test_events_of_a_run_name_every_kind_that_the_page_shows(dataset: Project) -> None:
-    folder = _run(
-        dataset, _recipe(2, **{"validation.prompts": ("A red square.",), "validation.sampling_steps": 2})
+    folder = new_run(
+        dataset, short_recipe(2, **{"validation.prompts": ("A red square.",), "validation.sampling_steps": 2})
     )
     main([str(folder.folder)])
     kinds = {type(event) for event in read_events(folder.events_file)}
