@@ -1,6 +1,7 @@
-"""What can be read off a sampled clip without a model: darkness of its border, colour of its object, change.
+"""What can be read off a sampled clip without a model: motion, likeness, sharpness and change, the darkness of
+its border, the colour of its object.
 
-All clips are uint8 [F, H, W, 3]. numpy only, so that tests and the app can use these without torch.
+All clips are uint8 [F, H, W, 3]. No torch here.
 """
 
 from __future__ import annotations
@@ -8,7 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Frames = NDArray[np.uint8]
+from ltx_wizard.core.measures import SampleMeasures
+from ltx_wizard.sampling.frames import Frames
+from ltx_wizard.sampling.likeness import TrainingIndex
+from ltx_wizard.sampling.motion_amount import motion_amount
+from ltx_wizard.sampling.sharpness import sharpness
+
 
 COLOUR_VALUES: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.12, 0.12),
@@ -30,6 +36,43 @@ _DARK_BELOW = 0.2
 _STANDS_OUT = 0.22
 _BRIGHTNESS_WEIGHT = 0.35
 _MIN_OBJECT_SHARE = 0.002
+
+
+def measure_sample(
+    frames: Frames,
+    base_frames: Frames | None,
+    index: TrainingIndex | None,
+    fps: float,
+    leave_out: str = "",
+) -> SampleMeasures:
+    """All measures that need no model. Takes about a second of one processor for five seconds of video.
+
+    frames: uint8 [F, H, W, 3]. base_frames: the base model's sample with the same prompt and seed. index: of
+    the training frames. leave_out: the clip that the sample started from, which does not count for likeness.
+    """
+    near = index.nearest(frames, leave_out) if index is not None else None
+    measures = SampleMeasures(
+        motion=motion_amount(frames, fps),
+        sharpness=sharpness(frames),
+        likeness=near.likeness if near is not None else None,
+        nearest=near.clip_id if near is not None else "",
+        nearest_s=near.time_s if near is not None else 0.0,
+        likeness_of_clips=index.of_clips if index is not None else None,
+        sharpness_of_training=index.sharpness if index is not None else None,
+    )
+    if base_frames is None:
+        return measures
+    base_near = index.nearest(base_frames, leave_out) if index is not None else None
+    return measures.model_copy(
+        update={
+            "motion_of_base": motion_amount(base_frames, fps),
+            "sharpness_of_base": sharpness(base_frames),
+            "likeness_of_base": base_near.likeness if base_near is not None else None,
+            "change": mean_absolute_change(frames, base_frames)
+            if frames.shape == base_frames.shape
+            else None,
+        }
+    )
 
 
 def dark_border_share(frames: Frames) -> float:
