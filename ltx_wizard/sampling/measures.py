@@ -1,5 +1,5 @@
-"""What can be read off a sampled clip without a model: motion, likeness, sharpness and change, the darkness of
-its border, the colour of its object.
+"""What can be read off a sampled clip without a model: motion, likeness, sharpness and change, how dark its
+border is, the colour of its object.
 
 All clips are uint8 [F, H, W, 3]. No torch here.
 """
@@ -14,7 +14,6 @@ from ltx_wizard.sampling.frames import Frames
 from ltx_wizard.sampling.likeness import TrainingIndex
 from ltx_wizard.sampling.motion_amount import motion_amount
 from ltx_wizard.sampling.sharpness import sharpness
-
 
 COLOUR_VALUES: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.12, 0.12),
