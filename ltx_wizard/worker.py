@@ -189,11 +189,10 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
 
         return lambda project, _folder, _job, report: run_conform(project, settings, report)
     if isinstance(settings, CheckClipsJob):
+        from ltx_wizard.captioning.measured import camera_moves
         from ltx_wizard.dataset.quality import run_check_clips
 
-        return lambda project, _folder, _job, report: run_check_clips(
-            project, settings, report, _camera_moves
-        )
+        return lambda project, _folder, _job, report: run_check_clips(project, settings, report, camera_moves)
     if isinstance(settings, CropJob):
         from ltx_wizard.dataset.repairs import run_crop
 
@@ -235,14 +234,6 @@ def _handler(job: Job) -> Callable[[Project, JobFolder, Job, Report], Result]:
     from ltx_wizard.sampling.verify import run_export
 
     return lambda project, folder, _job, report: run_export(project, folder, settings, report)
-
-
-def _camera_moves(path: Path) -> tuple[str, ...]:
-    """What the camera does in a clip; empty where that is not sure. Raises BadMediaFile."""
-    from ltx_wizard.captioning.motion import measure_motion
-
-    facts = measure_motion(path)
-    return facts.camera if facts.camera_sure else ()
 
 
 def _steps(job: Job) -> int:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import JsonValue
 
 from ltx_wizard.captioning.answer import what_is_wrong
-from ltx_wizard.captioning.measured import known_motion, measure_clip
+from ltx_wizard.captioning.measured import Kept, MeasuredAhead
 from ltx_wizard.core.caption import clean_caption, flatten
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import (
-    BadMediaFile,
     BadSetting,
     CaptionerFailed,
     NotReady,
@@ -120,8 +119,8 @@ class MotionCaptioner:
 
 @dataclass(frozen=True)
 class CaptionerEntry:
-    """A captioner as the app offers it. make: builds it without loading anything heavy. model: what it takes
-    from the hub.
+    """A captioner as the app offers it. needs: what it does, or what it needs. make: builds it without
+    loading anything heavy. model: what it takes from the hub.
     """
 
     title: str
@@ -145,21 +144,19 @@ def _vision_llm(model: CaptionerModel) -> Captioner:
 _LOCAL = {
     "florence2": (
         _florence2,
-        "describes single pictures",
-        "Small and quick. It sees single pictures: measured motion is added to its text.",
+        "Describes single pictures; measured motion is added to its text. Small and quick.",
     ),
     "qwen3vl": (
         _vision_llm,
-        "watches the clip",
-        "Sees frames with their times, and writes what happens in order. Needs a graphics card.",
+        "Watches the clip: sees frames with their times, and writes what happens in order.",
     ),
 }
 
 
 def _local(model: CaptionerModel) -> CaptionerEntry:
     """The captioner of a model that runs on this computer."""
-    make, does, needs = _LOCAL[model.family]
-    return CaptionerEntry(f"{model.title}: {does}", needs, lambda _: make(model), model)
+    make, does = _LOCAL[model.family]
+    return CaptionerEntry(model.title, does, lambda _: make(model), model)
 
 
 def _server(job: CaptionJob) -> Captioner:
@@ -249,7 +246,8 @@ class _Work:
             self._captioner.load()
             self._began = time.monotonic()
             pool = ThreadPoolExecutor(self._captioner.parallel)
-            self._go_through(clips, pool)
+            with MeasuredAhead(self._project, clips) as motion:
+                self._go_through(clips, pool, motion)
         except (CaptionerFailed, OutOfGpuMemory) as error:
             raise type(error)(error.problem, self._remedy(error)) from error
         finally:
@@ -259,14 +257,14 @@ class _Work:
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _go_through(self, clips: Sequence[Clip], pool: ThreadPoolExecutor) -> None:
+    def _go_through(self, clips: Sequence[Clip], pool: ThreadPoolExecutor, motion: MeasuredAhead) -> None:
         size = max(1, self._captioner.batch)
         groups = deque(clips[start : start + size] for start in range(0, len(clips), size))
         running: set[Future[list[tuple[Clip, str | WizardError]]]] = set()
         self._tell()
         while groups or running:
             while groups and len(running) < self._captioner.parallel:
-                running.add(pool.submit(self._answers, groups.popleft()))
+                running.add(pool.submit(self._answers, groups.popleft(), motion))
             done, running = wait(running, timeout=_ASKED_EVERY_S, return_when=FIRST_COMPLETED)
             for future in done:
                 for clip, answer in future.result():
@@ -275,25 +273,23 @@ class _Work:
             if self._report.stop_requested():
                 raise Cancelled
 
-    def _answers(self, clips: Sequence[Clip]) -> list[tuple[Clip, str | WizardError]]:
-        """In a thread: measure, then ask. One clip that is damaged costs the others of its batch nothing."""
+    def _answers(self, clips: Sequence[Clip], motion: MeasuredAhead) -> list[tuple[Clip, str | WizardError]]:
+        """In a thread: wait for what is measured, then ask. A damaged clip costs its batch nothing."""
         try:
-            items = [self._to_caption(clip) for clip in clips]
+            items = [self._to_caption(clip, motion.of(clip)) for clip in clips]
             return list(zip(clips, self._captioner.caption(items), strict=True))
         except (CaptionerFailed, OutOfGpuMemory):
             raise
         except WizardError as error:
             if len(clips) == 1:
                 return [(clips[0], error)]
-            return [answer for clip in clips for answer in self._answers([clip])]
+            return [answer for clip in clips for answer in self._answers([clip], motion)]
 
-    def _to_caption(self, clip: Clip) -> ToCaption:
-        path = self._project.path(clip.file)
-        try:
-            facts = (known_motion(self._project, clip) or measure_clip(self._project, clip)).facts()
-        except BadMediaFile:  # too short to measure, perhaps; a captioner says what else is wrong with it
-            facts = None
-        return ToCaption(path, clip.kind, facts, filled_instruction(self._project, facts, clip.kind))
+    def _to_caption(self, clip: Clip, kept: Kept | None) -> ToCaption:
+        """kept: None for what cannot be measured; a captioner says what else is wrong with it."""
+        facts = kept.facts() if kept else None
+        asked = filled_instruction(self._project, facts, clip.kind)
+        return ToCaption(self._project.path(clip.file), clip.kind, facts, asked)
 
     def _take(self, clip: Clip, answer: str | WizardError) -> None:
         """Save a caption, or say why there is none."""

@@ -1,7 +1,12 @@
-"""Measured motion of the clips of a project, kept beside its other caches: measured once, then read."""
+"""Measured motion of the clips of a project, kept beside its other caches: measured once, then read.
+
+Captioners, the check of captions and the check of the dataset all ask here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
@@ -10,18 +15,14 @@ from pydantic import Field, ValidationError
 
 from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.documents import Settings, is_file, read_text, write_text_atomically
-from ltx_wizard.core.errors import WizardError
-from ltx_wizard.core.lint import Measured
+from ltx_wizard.core.errors import BadMediaFile, WizardError
+from ltx_wizard.core.lint import MEASURED_METHOD, Measured
 from ltx_wizard.core.project import Project, safe_file_stem
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ltx_wizard.captioning.motion import MotionFacts
-
-
-METHOD = 3
-"""Of the measurement: what an older one found is measured again."""
 
 
 class Kept(Settings):
@@ -63,7 +64,7 @@ def known_motion(project: Project, clip: Clip) -> Kept | None:
         size = project.path(clip.file).stat().st_size
     except (WizardError, ValidationError, OSError):
         return None
-    return kept if (kept.method, kept.size_bytes) == (METHOD, size) else None
+    return kept if (kept.method, kept.size_bytes) == (MEASURED_METHOD, size) else None
 
 
 def measure_clip(project: Project, clip: Clip) -> Kept:
@@ -73,7 +74,7 @@ def measure_clip(project: Project, clip: Clip) -> Kept:
     path = project.path(clip.file)
     facts = measure_motion(path)
     kept = Kept(
-        method=METHOD,
+        method=MEASURED_METHOD,
         size_bytes=path.stat().st_size,
         subject_moves=facts.subject_moves,
         **asdict(facts),
@@ -82,6 +83,54 @@ def measure_clip(project: Project, clip: Clip) -> Kept:
     with suppress(WizardError):
         write_text_atomically(motion_file(project, clip), kept.model_dump_json())
     return kept
+
+
+class MeasuredAhead:
+    """Clips measured in the order in which they will be needed, several at once, ahead of who waits for them.
+
+    Each measurement is on disk as soon as it is made. Close it, or use it in a `with`: what has not begun by
+    then is left out.
+    """
+
+    def __init__(self, project: Project, clips: Iterable[Clip], at_once: int = 0) -> None:
+        """at_once: how many; 0: as motion.py does on this computer."""
+        from ltx_wizard.captioning.motion import at_once_here
+
+        self._project = project
+        self._pool = ThreadPoolExecutor(at_once or at_once_here(), thread_name_prefix="motion")
+        self._found: dict[str, Future[Kept | BadMediaFile]] = {
+            clip.id: self._pool.submit(self._of, clip) for clip in clips
+        }
+
+    def __enter__(self) -> MeasuredAhead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def of(self, clip: Clip) -> Kept | None:
+        """Waits for one of the clips. None where nothing can be measured: it is damaged, or too short.
+
+        Raises concurrent.futures.CancelledError after close, for a clip that was left out.
+        """
+        found = self._found[clip.id].result()
+        return None if isinstance(found, BadMediaFile) else found
+
+    def close(self) -> None:
+        """Waits for what has begun: well under a second."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _of(self, clip: Clip) -> Kept | BadMediaFile:
+        try:
+            return known_motion(self._project, clip) or measure_clip(self._project, clip)
+        except BadMediaFile as error:
+            return error
+
+
+def camera_moves(project: Project, clip: Clip) -> tuple[str, ...]:
+    """What the camera does in a clip; empty where that is not sure. Raises BadMediaFile."""
+    kept = known_motion(project, clip) or measure_clip(project, clip)
+    return kept.camera if kept.camera_sure else ()
 
 
 def as_measured(kept: Kept | None) -> Measured | None:

@@ -49,6 +49,10 @@ class Part(str, Enum):
     TIME = "events over time"
 
 
+MEASURED_METHOD = 4
+"""Raised where the same clip may be measured otherwise than before: older measurements are then made again."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What was measured in a clip, as words: camera ('pans left', 'static'), light ('warm', 'dim').

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pydantic import JsonValue
 from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.documents import Settings, read_lines, write_lines
 from ltx_wizard.core.errors import BadDocument, BadMediaFile
+from ltx_wizard.core.lint import MEASURED_METHOD
 from ltx_wizard.core.project import Project, SceneSettings
 from ltx_wizard.core.report import Cancelled, Report, SilentReport, progress
 from ltx_wizard.core.run import CheckClipsJob
@@ -36,13 +37,15 @@ STAGE = "Looking at clips"
 Box = tuple[int, int, int, int]
 """Left, top, width, height in pixels."""
 
-MeasureCamera = Callable[[Path], tuple[str, ...]]
+MeasureCamera = Callable[[Project, Clip], tuple[str, ...]]
 """Gives the moves of the camera, such as ('pans left',) or ('static',); empty: not sure."""
 
 Grey = np.ndarray[Any, np.dtype[np.uint8]]
 
-_METHOD = 1
-"""Raised when something is measured otherwise: what was measured before is then measured again."""
+_METHOD = 10 * MEASURED_METHOD + 1
+"""The last digit is raised when something is measured otherwise here: what was measured before is then
+measured again, as it is when the camera is.
+"""
 
 _LONG_SIDE_PX = 192
 _STEPS_PER_S = 8.0
@@ -137,7 +140,7 @@ def run_check_clips(
     return {"clips": len(clips), "measured": len(missing)}
 
 
-def measure(path: Path, clip: Clip, camera: MeasureCamera) -> dict[str, Any]:
+def measure(path: Path, clip: Clip, camera: Callable[[Clip], tuple[str, ...]]) -> dict[str, Any]:
     """The measured fields of a ClipQuality. Raises BadMediaFile."""
     if clip.kind is MediaKind.IMAGE:
         picture = read_image(path)
@@ -148,7 +151,7 @@ def measure(path: Path, clip: Clip, camera: MeasureCamera) -> dict[str, Any]:
     greys = [_grey(picture) for picture in small]
     measured["changing"] = _changing(greys, times)
     measured["motion"] = _motion(greys, times)
-    measured["camera"] = _camera(path, camera)
+    measured["camera"] = _camera(clip, camera)
     if _may_hold_cuts(greys, times):
         measured["cuts"], measured["blends"] = _cuts(path, clip)
     return measured
@@ -192,7 +195,7 @@ def _row(project: Project, clip: Clip, known: dict[str, ClipQuality], camera: Me
     if content in known:
         return known[content].model_copy(update=place)
     try:
-        return ClipQuality.model_validate({**place, **measure(path, clip, camera)})
+        return ClipQuality.model_validate({**place, **measure(path, clip, partial(camera, project))})
     except BadMediaFile as error:
         return ClipQuality.model_validate({**place, "problem": error.problem})
 
@@ -332,9 +335,9 @@ def _motion(greys: Sequence[Grey], times: Sequence[float]) -> float:
     return round(float(np.mean(kept)), 5) if kept else 0.0
 
 
-def _camera(path: Path, camera: MeasureCamera) -> tuple[str, ...]:
+def _camera(clip: Clip, camera: Callable[[Clip], tuple[str, ...]]) -> tuple[str, ...]:
     try:
-        return camera(path)
+        return camera(clip)
     except BadMediaFile:  # too short to say
         return ()
 

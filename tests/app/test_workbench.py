@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ltx_wizard.app import workbench
@@ -140,10 +141,11 @@ def test_the_trigger_word_is_judged_as_it_is_trained(three: Project) -> None:
 
 
 def test_measured_motion_is_kept_and_contradicts(project: Project, make_video: Callable[..., Path]) -> None:
-    """A still picture for two seconds: its camera is static, whatever the caption says."""
+    """A still picture full of corners for two seconds: its camera is static, whatever the caption says."""
     from ltx_wizard.dataset.importing import import_files
 
-    source = import_files(project, [make_video(frames=16, fps=8)]).added[0]
+    squares = np.random.default_rng(1).integers(0, 255, (8, 16, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    source = import_files(project, [make_video(frames=np.stack([squares] * 16), fps=8)]).added[0]
     clip = Clip(
         id="one", source_id=source.id, file=source.file, kind=MediaKind.VIDEO, width=128, height=64, fps=8,
         frames=16, duration_s=2, caption=TEXTS["dog"].replace("is static", "pans left"),
@@ -154,18 +156,21 @@ def test_measured_motion_is_kept_and_contradicts(project: Project, make_video: C
     kept = workbench.motion_of(project, "one", measure=True)
     assert kept is not None
     assert known_motion(project, clip) == kept
-    assert ("contradiction" in rules(project, "one")) is (kept.camera == ("static",) and kept.camera_sure)
+    assert "contradiction" in rules(project, "one")
     motion_file(project, clip).write_text("{ broken")
     assert known_motion(project, clip) is None
 
 
 def test_a_contradiction_is_replaced_by_what_was_measured(three: Project) -> None:
-    from ltx_wizard.captioning.measured import METHOD, Kept
+    from ltx_wizard.captioning.measured import Kept
+    from ltx_wizard.core.lint import MEASURED_METHOD
 
     cat = read_clips(three)[0]
     (three.folder / "clips").mkdir(exist_ok=True)
     three.path(cat.file).write_bytes(b"x" * 10)
-    kept = Kept(method=METHOD, size_bytes=10, camera=("pans left",), camera_sure=True, light=("warm",))
+    kept = Kept(
+        method=MEASURED_METHOD, size_bytes=10, camera=("pans left",), camera_sure=True, light=("warm",)
+    )
     motion_file(three, cat).parent.mkdir(parents=True)
     motion_file(three, cat).write_text(kept.model_dump_json())
     assert "contradiction" in rules(three, "cat")

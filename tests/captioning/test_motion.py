@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -16,11 +17,13 @@ from ltx_wizard.captioning.motion import (
     measure_each,
     measure_motion,
 )
+from ltx_wizard.core import places
 from ltx_wizard.core.caption import has_slots
 from ltx_wizard.core.clip import MediaKind
 from ltx_wizard.core.errors import BadMediaFile
-from ltx_wizard.core.lint import lint
-from ltx_wizard.media.video import decode, read_frames
+from ltx_wizard.core.lint import Measured, contradiction, lint
+from ltx_wizard.media.transcode import write_video
+from ltx_wizard.media.video import Frame, decode, read_frames
 
 FPS = 25
 LENGTH = 50
@@ -232,6 +235,53 @@ def test_a_dim_globe_that_turns_before_a_black_sky_is_a_subject(
     assert facts.camera == ("static",)
     assert facts.subject_moves
     assert facts.subject_direction == "to the right"
+
+
+def test_no_caption_of_the_sample_project_is_contradicted_by_what_is_measured(tmp_path: Path) -> None:
+    """Shapes before plain grounds, glowing ones too: of a camera nothing shows, and two captions name a move.
+
+    Before squares, there is something to see: these stand still for sure.
+    """
+    sure: list[str] = []
+    for number, (frames, caption) in enumerate(sample_scenes()):
+        path = tmp_path / f"{number}.mp4"
+        write_video(iter(frames), path, 8)
+        found = measure_motion(path)
+        assert not contradiction(caption, Measured(found.camera, found.camera_sure)), caption
+        if found.camera_sure:
+            assert found.camera == ("static",), caption
+            sure.append(caption)
+        elif "huge" not in caption:  # a ring that grows over the border is all that can be seen
+            assert found.camera == ("static",), caption
+    assert sure
+    assert all("checkered" in caption for caption in sure)
+
+
+def sample_scenes() -> Iterator[tuple[list[Frame], str]]:
+    """Eighteen scenes of the sample project with their captions; those that are joined come apart again."""
+    for path in sorted(places.SAMPLE_PROJECT.rglob("neon-[0-9].mp4")) + sorted(
+        places.SAMPLE_PROJECT.rglob("ordinary-reel-[34].mp4")
+    ):
+        frames = list(read_frames(path, 0, 1000))
+        beside = path.with_name(f"{path.stem}.captions.json")
+        if not beside.exists():
+            yield frames, path.with_suffix(".txt").read_text(encoding="utf-8")
+            continue
+        captions = json.loads(beside.read_text(encoding="utf-8"))
+        length = len(frames) // len(captions)
+        for number, item in enumerate(captions):
+            yield frames[number * length : (number + 1) * length], item["caption"]
+
+
+def test_a_sky_over_a_land_that_pans_is_enough_to_be_sure(
+    make_video: Callable, stills: dict[str, np.ndarray]
+) -> None:
+    """Half of the picture is plain, but what moves reaches from side to side."""
+    frames = filmed(stills["bikes"], *camera_moves()["pans right"])
+    frames[:, : SIZE[1] // 2] = (120, 160, 220)
+    facts = measure_motion(make_video(frames=frames, fps=FPS))
+    assert facts.camera == ("pans right",)
+    assert facts.camera_sure
 
 
 def test_a_portrait_clip_is_measured(make_video: Callable, numbered: Callable) -> None:

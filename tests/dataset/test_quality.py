@@ -56,7 +56,7 @@ def with_bars(frames: np.ndarray, rows: int, columns: int = 0) -> np.ndarray:
     return barred
 
 
-def no_camera(_path: Path) -> tuple[str, ...]:
+def no_camera(*_: object) -> tuple[str, ...]:
     return ("static",)
 
 
