@@ -378,6 +378,15 @@ def test_a_place_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_a_file_is_read_again_only_when_it_changed(tmp_path: Path) -> None:
     file = single_file(tmp_path / "model.safetensors", "2b", "0.9.1")
     assert read_header(file) is read_header(file)
+
+
+@pytest.mark.parametrize("length", [640, 15_392, 19_280])
+def test_a_header_whose_length_reads_as_another_format_is_read(tmp_path: Path, length: int) -> None:
+    """The first bytes of these are those of a pickle, of a web page, and of a zip archive."""
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(length.to_bytes(8, "little") + header + bytes(4))
+    assert read_header(file).shapes == {"a": (1,)}
     single_file(file, "13b")
     assert recognise(file).variant == "ltxv-13b-0.9.7-dev"
 
