@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ltx_wizard.app import advisor, datasets, jobs, recipes
+from ltx_wizard.app.memory_plan import bucket_counts
 from ltx_wizard.core.documents import validate_document
 from ltx_wizard.core.errors import BadDocument, BadInput, BadSetting, NotFound, NotReady, WizardError
 from ltx_wizard.core.errors import explain_os_error as explain
@@ -269,7 +270,7 @@ def usual_lora(project: Project, lab: Lab) -> str:
 
 def sample_size(project: Project, recipe: Recipe) -> tuple[int, int, int]:
     """Width, height, frames: as the recipe says, else as most clips are trained, else the model's own."""
-    trained = Counter(datasets.bucket_plan(project).assignment.values()).most_common(1)
+    trained = Counter(bucket_counts(project, recipe)).most_common(1)
     bucket = trained[0][0] if trained else datasets.model_spec(project).default_bucket
     return recipe.validation.size_for(bucket)
 
