@@ -173,7 +173,7 @@
 
     function captionerDrawer() {
       const box = el("div.wz-captioners", {}, el("p.wz-muted", {}, "Looking what this computer can run ..."));
-      window.wizard.captionerPanel(box, { ...on, post, tell });
+      window.wizard.captionerPanel(box, { ...on, post, tell, close: () => open("") });
       return [box];
     }
 

@@ -113,7 +113,8 @@
       const ids = selected.size ? [...selected] : data ? visible().map((clip) => clip.id) : [];
       const all = Boolean(data) && ids.length === data.clips.length;
       const text = selected.size ? `${ids.length} selected` : all ? `all ${ids.length}` : `${ids.length} shown`;
-      return { ids, text, clips: all ? "all" : ids };
+      const missing = ids.filter((id) => !byId.get(id)?.caption.trim()).length;
+      return { ids, text, missing, clips: all ? "all" : ids };
     }
 
     function keepChosen() {

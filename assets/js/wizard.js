@@ -211,9 +211,13 @@
     if (ended || began || (changed && !isTyping())) refresh(data.revision);
   }
 
-  let lastRefresh = 0;
+  /* Not twice within a moment, but never left out: the end of a job is seen once only. */
+  const REFRESH_MS = 900;
+  let lastRefresh = 0, refreshTimer = 0;
   function refresh(revision) {
-    if (Date.now() - lastRefresh < 900) { return; }
+    const wait = lastRefresh + REFRESH_MS - Date.now();
+    clearTimeout(refreshTimer);
+    if (wait > 0) { refreshTimer = setTimeout(() => refresh(revision), wait); return; }
     lastRefresh = Date.now();
     if (revision) state.revision = revision;
     send("go", { project: state.project, step: state.step });

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ltx_wizard.app.captioner_measures import (
+    Measure,
+    measure_for,
+    measured_on_processor,
+    own_rate,
+)
 from ltx_wizard.app.settings import read_app_settings, set_caption_server
 from ltx_wizard.app.system import first_gpu, memory_gib
-from ltx_wizard.core import places
-from ltx_wizard.core.errors import NotReady, WizardError
+from ltx_wizard.core.errors import NotFound, NotReady, WizardError
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.units import plural
-from ltx_wizard.models.captioner_models import CAPTIONER_MODELS, CaptionerModel, Precision
+from ltx_wizard.core.units import GIB, bytes_text, plural
+from ltx_wizard.models.captioner_models import (
+    CAPTIONER_MODELS,
+    CaptionerModel,
+    Precision,
+    captioner_model,
+)
+from ltx_wizard.models.stored import delete_stored, stored_bytes
 from ltx_wizard.models.weights import missing_parts
 
 # ruff: noqa: PLC0415 - the video library is loaded where it is used
 
 SERVER = "server"
-NOT_MEASURED = "not measured yet"
+NOT_MEASURED = "speed not measured yet"
 _USABLE_RAM = 0.7
 _PRECISION_WORDS: dict[Precision, str] = {"float32": "", "bf16": " in 16 bits", "nf4": " in 4 bits"}
 
@@ -28,8 +39,8 @@ class CaptionerChoice:
 
     fits: this computer can hold it; reason: why, or why not. downloaded: nothing has to be fetched first;
     else download_gib is about how much, and app/downloads takes `name` as the model. ready: it can start now;
-    else `reason` or the download is in the way. proposed: the best that fits. speed: clips per minute with
-    the card that measured it, or 'not measured yet'.
+    else `reason` or the download is in the way. proposed: the best that fits. speed: clips per minute, and
+    where that was measured; empty where it depends on somebody else. on_disk_gib: size of its files here.
     """
 
     name: str
@@ -42,6 +53,7 @@ class CaptionerChoice:
     proposed: bool
     ready: bool
     speed: str
+    on_disk_gib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,23 +66,22 @@ class ServerSettings:
 
 
 def choices(project: Project | None = None) -> list[CaptionerChoice]:
-    """Every captioner, in the order in which they are offered. Asks no server."""
+    """Every captioner, in the order in which they are offered. Asks no server. project: how quick captioners
+    were here before is taken from its jobs.
+    """
     from ltx_wizard.captioning.captioner import CAPTIONERS
 
-    del project  # the same for all projects so far
     proposed = proposed_captioner()
     return [
-        _choice(name, entry.title, entry.needs, entry.model, name == proposed)
+        _choice(name, entry.title, entry.needs, entry.model, name == proposed, project)
         for name, entry in CAPTIONERS.items()
     ]
 
 
 def proposed_captioner() -> str:
     """The largest vision model that the card holds; without a card the small model for single pictures."""
-    vram_gib = _vram_gib()
-    if vram_gib:
-        sees = [model for model in CAPTIONER_MODELS if model.family == "qwen3vl"]
-        fitting = [model.id for model in sees if model.precision_for(vram_gib)]
+    if _vram_gib():
+        fitting = [model.id for model in CAPTIONER_MODELS if model.family == "qwen3vl" and _fits(model)]
         if fitting:
             return fitting[-1]
     smallest = CAPTIONER_MODELS[0]
@@ -127,15 +138,28 @@ def server_models() -> list[str]:
     return list_models(address, key_for(address))
 
 
-def check_server() -> str:
-    """Ask the server what it offers, and say in a sentence that all is well. Raises WizardError."""
+def check_server(offered: Sequence[str] | None = None) -> str:
+    """Say in a sentence that all is well with the server. offered: what it offers, where it was asked
+    already. Raises WizardError.
+    """
     from ltx_wizard.captioning.openai_api import chosen_model
 
-    offered = server_models()
+    offered = server_models() if offered is None else offered
     settings = server()
     model = chosen_model(settings.address, settings.model, offered)
     told = f"offers {plural(len(offered), 'model')}" if offered else "does not list its models"
     return f"{settings.address} answers and {told}. Captions will come from {model}."
+
+
+def delete_model(name: str) -> str:
+    """Delete the files of a captioner's model from the hub's cache, and say so. Raises NotFound, or what the
+    system refuses.
+    """
+    model = captioner_model(name)
+    if model is None or not (size := stored_bytes(model)):
+        raise NotFound(problem="There are no files of this captioner here.", remedy="Reload the page.")
+    delete_stored(model)
+    return f"The files of {model.title} are deleted: {bytes_text(size)} are free again."
 
 
 def instruction(project: Project) -> str:
@@ -154,12 +178,18 @@ def set_instruction(project: Project, text: str) -> None:
 
 
 def _choice(
-    name: str, title: str, needs: str, model: CaptionerModel | None, proposed: bool
+    name: str,
+    title: str,
+    needs: str,
+    model: CaptionerModel | None,
+    proposed: bool,
+    project: Project | None,
 ) -> CaptionerChoice:
     if model is None:
         reason = _server_reason() if name == SERVER else "Works on every computer, at once."
         ready = name != SERVER or bool(server().address)
-        return CaptionerChoice(name, title, needs, True, reason, True, 0.0, proposed, ready, _speed(name))
+        speed = _own_speed(project, name)
+        return CaptionerChoice(name, title, needs, True, reason, True, 0.0, proposed, ready, speed)
     fits, downloaded = _fits(model), _is_here(model)
     return CaptionerChoice(
         name=name,
@@ -171,7 +201,8 @@ def _choice(
         download_gib=0.0 if downloaded else model.download_gib,
         proposed=proposed,
         ready=fits and downloaded,
-        speed=_speed(name),
+        speed=(_own_speed(project, name) or _recorded_speed(model)) if fits else "",
+        on_disk_gib=stored_bytes(model) / GIB if downloaded else 0.0,
     )
 
 
@@ -186,28 +217,46 @@ def _vram_gib() -> float:
     return card.vram_gib if card else 0.0
 
 
+def _measure(model: CaptionerModel) -> Measure | None:
+    """What was measured of it on a card like this one, with the precision that it has here."""
+    card = first_gpu()
+    precision = model.precision_for(card.vram_gib) if card else None
+    return measure_for(model.id, precision, card.vram_gib, card.name) if card and precision else None
+
+
 def _fits(model: CaptionerModel) -> bool:
     vram_gib = _vram_gib()
-    if vram_gib:
-        return model.precision_for(vram_gib) is not None
-    return model.need_gib("float32") <= _USABLE_RAM * memory_gib()[1]
+    if not vram_gib:
+        return model.need_gib("float32") <= _USABLE_RAM * memory_gib()[1]
+    measure = _measure(model)
+    return model.precision_for(vram_gib) is not None and not (measure and measure.error)
 
 
 def _reason(model: CaptionerModel) -> str:
-    """Computed sizes, and says so."""
-    vram_gib = _vram_gib()
+    """What it takes of this computer: measured where it was, else estimated from the size of its weights."""
+    vram_gib, measure = _vram_gib(), _measure(model)
     if not vram_gib:
-        need, have = model.need_gib("float32"), memory_gib()[1]
-        if not _fits(model):
-            return f"Needs about {need:.0f} GB of memory without a card (computed); there are {have:.0f}."
-        slow = " Expect a minute or more for each clip." if model.family == "qwen3vl" else ""
-        return f"Without a card: about {need:.0f} GB of memory (computed), and slow.{slow}"
+        return _reason_without_card(model)
     precision = model.precision_for(vram_gib)
     if precision is None:
         least = model.need_gib("nf4" if model.nf4_gib else "bf16")
-        return f"Needs about {least:.0f} GB on the card (computed); yours has {vram_gib:.0f}."
-    words = _PRECISION_WORDS[precision]
-    return f"About {model.need_gib(precision):.1f} of your card's {vram_gib:.0f} GB{words} (computed)."
+        return f"Needs about {least:.0f} GB on the card (estimated); yours has {vram_gib:.0f}."
+    if measure and measure.error:
+        return f"Did not fit when it was measured on {measure.place}; your card has {vram_gib:.0f} GB."
+    need, how = (measure.peak_gib, "measured") if measure else (model.need_gib(precision), "estimated")
+    return f"Takes {need:.1f} of your card's {vram_gib:.0f} GB{_PRECISION_WORDS[precision]} ({how})."
+
+
+def _reason_without_card(model: CaptionerModel) -> str:
+    need, have = model.need_gib("float32"), memory_gib()[1]
+    if not _fits(model):
+        most = _USABLE_RAM * have
+        return (
+            f"Needs about {need:.0f} GB of memory without a card (estimated); of your {have:.0f} GB at most "
+            f"{most:.0f} are free for it."
+        )
+    slow = " Expect a minute or more for each clip." if model.family == "qwen3vl" else ""
+    return f"Without a card: about {need:.0f} GB of memory (estimated), and slow.{slow}"
 
 
 def _is_here(model: CaptionerModel) -> bool:
@@ -217,18 +266,24 @@ def _is_here(model: CaptionerModel) -> bool:
         return False
 
 
-def _speed(name: str) -> str:
-    """From the benchmark's records: the fastest, with its card."""
-    try:
-        records = json.loads(places.CAPTIONER_MEASURES.read_text(encoding="utf-8"))
-        known = [
-            (float(record["clips_per_minute"]), str(record["card"]))
-            for record in records
-            if record["captioner"] == name and record["ok"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+def _own_speed(project: Project | None, name: str) -> str:
+    """How quick it was when this project was captioned with it."""
+    rate = own_rate(project, name) if project is not None else 0.0
+    return f"{_rate(rate)} (measured here, on your clips)" if rate else ""
+
+
+def _recorded_speed(model: CaptionerModel) -> str:
+    """From the benchmark's records of a card like this one."""
+    card = first_gpu()
+    found = _measure(model) if card else measured_on_processor(model.id)
+    if found is None or found.error:
         return NOT_MEASURED
-    if not known:
-        return NOT_MEASURED
-    rate, card = max(known)
-    return f"{rate:.0f} clips a minute on {card} (measured)"
+    if card is None:
+        return f"{_rate(found.clips_per_minute)} (measured on another computer without a card)"
+    if found.card == card.name:
+        return f"{_rate(found.clips_per_minute)} (measured on this kind of card)"
+    return f"{_rate(found.clips_per_minute)} (measured on {found.place}; yours may be slower)"
+
+
+def _rate(clips_per_minute: float) -> str:
+    return f"{clips_per_minute:.{0 if clips_per_minute >= 10 else 1}f} clips a minute"

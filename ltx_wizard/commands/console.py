@@ -11,7 +11,7 @@ from typing import TextIO
 
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.events import Event, Progress
-from ltx_wizard.core.units import bytes_text, duration_text
+from ltx_wizard.core.units import bytes_text, duration_text, rate_text
 
 _PLAIN_EVERY_S = 15.0
 """Without a terminal every progress is a line of its own: often enough to see life, few enough for a log."""
@@ -51,6 +51,9 @@ class Console:
             self.update(event.stage, _bytes_progress(event))
         elif event.done < event.total:
             message = f", {event.message}" if event.message else ""
+            if event.per_second > 0:
+                left = duration_text((event.total - event.done) / event.per_second)
+                message += f", {rate_text(event.per_second)}, {left} left"
             self.update(event.stage, f"{event.stage}: {event.done} of {event.total}{message}")
 
     def result(self, result: Mapping[str, object]) -> None:

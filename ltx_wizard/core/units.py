@@ -17,6 +17,14 @@ def duration_text(seconds: float) -> str:
     return f"{hours} h {rest // 60} min"
 
 
+def rate_text(per_second: float) -> str:
+    """3 -> '3.0 a second', 0.13 -> '7.8 a minute', 0.002 -> '7.2 an hour'."""
+    for seconds, unit in ((1, "a second"), (60, "a minute")):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:.1f} {unit}"
+    return f"{per_second * 3600:.1f} an hour"
+
+
 def timecode_text(seconds: float) -> str:
     """4.25 -> '0:04.2', 75 -> '1:15.0'."""
     minutes, rest = divmod(round(max(seconds, 0.0), 1), 60)

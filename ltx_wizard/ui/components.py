@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Union
 
 from ltx_wizard.ui.icons import icon_svg
@@ -112,14 +112,17 @@ def notice(text: str, kind: str = "good", more: Child = None) -> Markup:
     )
 
 
-def working_card(kind: str, title: str, hint: str = "") -> Markup:
-    """A running job; the page's poller fills in progress, rate and time left."""
+def working_card(kind: str, title: str, hint: str = "", now: Mapping[str, object] | None = None) -> Markup:
+    """A running job; the page's poller fills in progress, rate and time left. now: as the poller would, so
+    that a card that is drawn anew does not jump back to its start.
+    """
+    text, share = _job_progress(now or {})
     return h(
         "div.wz-working",
         h("div.wz-working-row", h("span.wz-spinner"), h("strong", title), h("span.wz-grow"),
-          h("span.wz-muted", "starting", data_job_text="1"),
+          h("span.wz-muted", text, data_job_text="1"),
           button("Stop", "stop_job", look="small quiet", symbol="stop")),
-        h("div.wz-bar", h("i", data_job_bar="1")),
+        h("div.wz-bar", h("i", data_job_bar="1", style=f"width:{100 * share:.1f}%")),
         h("p.wz-muted", hint) if hint else None,
         data_job=kind,
     )  # fmt: skip
@@ -144,6 +147,18 @@ def section(title: str, *children: Child, note: str = "") -> Markup:
     return h(
         "section.wz-section", h("h2", title), h("p.wz-muted", note) if note else None, h("div", *children)
     )
+
+
+def _job_progress(now: Mapping[str, object]) -> tuple[str, float]:
+    """(text, share) of a job as assets/js/wizard.js shows it."""
+    if now.get("stopping"):
+        text = "stopping after this step ..."
+    else:
+        text = " · ".join(str(now[key]) for key in ("text", "left") if now.get(key)) or "starting"
+    done, total = now.get("done"), now.get("total")
+    if not isinstance(done, int) or not isinstance(total, int) or total <= 0:
+        return text, 0.0
+    return text, min(1.0, done / total)
 
 
 def _attribute(name: str, value: str | int | float | bool) -> str:

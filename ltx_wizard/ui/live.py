@@ -15,7 +15,7 @@ from ltx_wizard.app import jobs, system
 from ltx_wizard.core.errors import BadInput, WizardError
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobStatus
-from ltx_wizard.core.units import duration_text
+from ltx_wizard.core.units import duration_text, rate_text
 from ltx_wizard.ui import lab_live, workbench_live
 from ltx_wizard.ui.boundary import opened
 from ltx_wizard.ui.download_panel import act, download_json
@@ -190,12 +190,15 @@ def _done_and_total(status: JobStatus) -> tuple[int, int]:
 def _progress_text(status: JobStatus, done: int, total: int) -> str:
     if status.progress:
         stage = status.progress.message or status.progress.stage.replace("_", " ")
-        return f"{stage} {done:,} of {total:,}" if total else stage
+        rate = f" · {rate_text(status.progress.per_second)}" if status.progress.per_second > 0 else ""
+        return f"{stage} {done:,} of {total:,}{rate}" if total else stage
     return f"step {done:,} of {total:,}" if total else "starting"
 
 
 def _time_left(status: JobStatus, done: int, total: int) -> str:
     recent = status.losses[-20:]
+    if status.progress is not None and status.progress.per_second > 0:
+        return f"{duration_text((total - done) / status.progress.per_second)} left"
     if status.progress is None and recent and total:
         mean = sum(item.step_s for item in recent) / len(recent)
         return f"{duration_text(mean * (total - done))} left"

@@ -118,25 +118,38 @@ def captioners_json(request: Request) -> Json:
 
 
 def captioners_act(sent: Json) -> Json:
-    """server: set it; check: ask it; forget: its key; instruction: the project's own words."""
+    """server: set it; check: ask it; forget: its key; delete: a model's files; instruction: the project's own
+    words. wrong: what a server that answers still lacks.
+    """
     project, do = _project(sent), str(sent.get("do", ""))
-    told = ""
+    told, more = "", dict[str, object]()
     if do == "server":
         captioners.set_server(
             str(sent.get("address", "")), str(sent.get("model", "")), str(sent.get("key", ""))
         )
-        told = "Saved."
+        told = "Saved." if captioners.server().address else "No server is set now."
     elif do == "check":
-        told = captioners.check_server()
+        more = _checked()
     elif do == "forget":
         captioners.forget_key()
         told = "The key is deleted."
+    elif do == "delete":
+        told = captioners.delete_model(str(sent.get("captioner", "")))
     elif do == "instruction":
         captioners.set_instruction(project, str(sent.get("text", "")))
         told = "Saved."
     else:
         raise BadInput(problem="The page asked for something unknown.", remedy="Reload the page.")
-    return {**_captioners(project), "told": told}
+    return {**_captioners(project), "told": told, **more}
+
+
+def _checked() -> Json:
+    """What the server offers, and whether captions can come from it as it is set."""
+    offered = captioners.server_models()
+    try:
+        return {"models": offered, "told": captioners.check_server(offered)}
+    except WizardError as error:
+        return {"models": offered, "wrong": f"{error.problem} {error.remedy}"}
 
 
 def _captioners(project: Project) -> Json:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,21 +15,27 @@ from fake_hub import FakeHub, running
 from huggingface_hub import constants
 from tiny_captioners import put_in_cache
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from captioners import Record  # pyright: ignore[reportMissingImports]
+
 from ltx_wizard import cli
-from ltx_wizard.app import captioners, downloads, jobs, settings
+from ltx_wizard.app import captioner_measures, captioners, downloads, jobs, settings
 from ltx_wizard.app.system import Gpu
 from ltx_wizard.captioning.captioner import CAPTIONERS, INSTRUCTION, make_captioner
 from ltx_wizard.captioning.server_key import ENVIRONMENT
 from ltx_wizard.core import places
 from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.errors import BadDocument, BadSetting, CaptionerFailed, NotFound, NotReady
+from ltx_wizard.core.events import EventWriter, Progress
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.run import CaptionJob, JobFolder, JobState
+from ltx_wizard.core.run import CaptionJob, Job, JobFolder, JobState
 from ltx_wizard.dataset.dataset import add_clips, read_clips
 from ltx_wizard.models.captioner_models import CAPTIONER_MODELS
 from ltx_wizard.models.weights import missing_parts
 
 FLORENCE, QWEN = CAPTIONER_MODELS[0], CAPTIONER_MODELS[2]
+SHIPPED = places.CAPTIONER_MEASURES
 KEY = "sk-not-for-files-42"
 
 
@@ -117,8 +125,8 @@ def test_a_choice_says_what_it_needs_and_that_it_is_computed(monkeypatch: pytest
     with_card(monkeypatch, 12)
     found = by_name()
     assert list(found) == list(CAPTIONERS)
-    assert found["qwen3vl-8b"].reason == "About 9.0 of your card's 12 GB in 4 bits (computed)."
-    assert found["qwen3vl-32b"].reason == "Needs about 22 GB on the card (computed); yours has 12."
+    assert found["qwen3vl-8b"].reason == "Takes 9.0 of your card's 12 GB in 4 bits (estimated)."
+    assert found["qwen3vl-32b"].reason == "Needs about 22 GB on the card (estimated); yours has 12."
     assert not found["qwen3vl-32b"].fits and not found["qwen3vl-32b"].ready
     assert found["motion"].ready and found["motion"].downloaded
     assert not found["server"].ready and "address" in found["server"].reason
@@ -133,18 +141,129 @@ def test_a_model_that_is_here_is_ready(monkeypatch: pytest.MonkeyPatch, own_plac
     assert (after.downloaded, after.ready, after.download_gib) == (True, True, 0.0)
 
 
-def test_speed_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert by_name()["qwen3vl-4b"].speed == "not measured yet"
-    records = [
-        {"captioner": "qwen3vl-4b", "clips_per_minute": 11.6, "card": "NVIDIA Small", "ok": True},
-        {"captioner": "qwen3vl-4b", "clips_per_minute": 31.2, "card": "NVIDIA Large", "ok": True},
-        {"captioner": "qwen3vl-4b", "clips_per_minute": 99.0, "card": "NVIDIA Broken", "ok": False},
-    ]
-    places.CAPTIONER_MEASURES.write_text(json.dumps(records))
-    assert by_name()["qwen3vl-4b"].speed == "31 clips a minute on NVIDIA Large (measured)"
-    assert by_name()["qwen3vl-8b"].speed == "not measured yet"
-    places.CAPTIONER_MEASURES.write_text("{damaged")
-    assert by_name()["qwen3vl-4b"].speed == "not measured yet"
+def record(captioner: str, limit_gib: float, **more: object) -> dict[str, object]:
+    """As benchmarks/captioners.py writes it: the real class, so that a change of the format is noticed."""
+    values: dict[str, object] = {
+        "captioner": captioner, "limit_gib": limit_gib, "precision": "nf4", "batch": 2, "weights_gib": 3.4,
+        "peak_gib": 5.25, "clips_per_minute": 11.6, "load_s": 9.0, "words": 150.0, "card": "NVIDIA H100",
+        "date": "2026-11-25", "command": "python benchmarks/captioners.py --measure", "ok": True,
+    }  # fmt: skip
+    return asdict(Record(**{**values, **more}))  # type: ignore[arg-type]
+
+
+def write_measures(*records: dict[str, object]) -> None:
+    places.CAPTIONER_MEASURES.write_text(json.dumps(list(records)))
+
+
+MEASURED = [
+    record("qwen3vl-4b", 8),
+    record("qwen3vl-4b", 12, precision="bf16", peak_gib=11.2, clips_per_minute=30.4),
+    record("qwen3vl-8b", 12, peak_gib=9.9, clips_per_minute=8.2),
+    record("qwen3vl-8b", 24, precision="bf16", peak_gib=22.6, clips_per_minute=25.0),
+    record("qwen3vl-8b", 0, precision="bf16", peak_gib=31.0, clips_per_minute=41.0),
+    record("qwen3vl-32b", 48, peak_gib=27.5, clips_per_minute=3.9),
+]
+
+
+@pytest.mark.parametrize(
+    ("vram_gib", "captioner", "memory", "speed"),
+    [
+        (8, "qwen3vl-4b", "5.2 of your card's 8 GB in 4 bits (measured)", "12 clips a minute (measured on"),
+        (7.6, "qwen3vl-4b", "5.4 of your card's 8 GB in 4 bits (estimated)", "speed not measured yet"),
+        (11.99, "qwen3vl-8b", "9.9 of your card's 12 GB in 4 bits (measured)", "8.2 clips a minute"),
+        (16, "qwen3vl-8b", "9.9 of your card's 16 GB in 4 bits (measured)", "8.2 clips a minute"),
+        (23.99, "qwen3vl-8b", "22.6 of your card's 24 GB in 16 bits (measured)", "25 clips a minute"),
+        (48, "qwen3vl-8b", "22.6 of your card's 48 GB in 16 bits (measured)", "25 clips a minute"),
+        (80, "qwen3vl-8b", "31.0 of your card's 80 GB in 16 bits (measured)", "41 clips a minute"),
+        (48, "qwen3vl-32b", "27.5 of your card's 48 GB in 4 bits (measured)", "3.9 clips a minute"),
+        (80, "qwen3vl-32b", "64.1 of your card's 80 GB in 16 bits (estimated)", "speed not measured yet"),
+        (48, "qwen3vl-4b", "11.2 of your card's 48 GB in 16 bits (measured)", "30 clips a minute"),
+        (24, "florence2-base", "1.4 of your card's 24 GB in 16 bits (estimated)", "speed not measured yet"),
+    ],
+)
+def test_memory_and_speed_are_those_measured_on_a_card_like_this(
+    monkeypatch: pytest.MonkeyPatch, vram_gib: float, captioner: str, memory: str, speed: str
+) -> None:
+    with_card(monkeypatch, vram_gib)
+    write_measures(*MEASURED)
+    found = by_name()[captioner]
+    assert memory in found.reason
+    assert found.speed.startswith(speed)
+
+
+def test_speed_says_where_it_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_card(monkeypatch, 8)
+    write_measures(*MEASURED)
+    assert by_name()["qwen3vl-4b"].speed == (
+        "12 clips a minute (measured on an NVIDIA H100 held to 8 GB; yours may be slower)"
+    )
+    write_measures(*MEASURED, record("qwen3vl-4b", 8, card="NVIDIA Test", clips_per_minute=6.4))
+    assert by_name()["qwen3vl-4b"].speed == "6.4 clips a minute (measured on this kind of card)"
+    with_card(monkeypatch, 0)
+    assert by_name()["florence2-base"].speed == "speed not measured yet"
+    write_measures(record("florence2-base", 0, card="CPU", precision="float32", clips_per_minute=1.5))
+    assert by_name()["florence2-base"].speed == (
+        "1.5 clips a minute (measured on another computer without a card)"
+    )
+
+
+def test_what_did_not_fit_when_it_was_measured_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_card(monkeypatch, 12)
+    write_measures(record("qwen3vl-8b", 12, ok=False, precision="", error="CUDA out of memory"))
+    found = by_name()
+    assert found["qwen3vl-8b"].reason == (
+        "Did not fit when it was measured on an NVIDIA H100 held to 12 GB; your card has 12 GB."
+    )
+    assert not found["qwen3vl-8b"].fits and found["qwen3vl-4b"].proposed
+
+
+@pytest.mark.parametrize("content", ["{damaged", "{}", "[1, {}]", '[{"captioner": "qwen3vl-4b", "ok": 1}]'])
+def test_damaged_measures_are_no_measures(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    with_card(monkeypatch, 8)
+    places.CAPTIONER_MEASURES.write_text(content)
+    assert by_name()["qwen3vl-4b"].speed == "speed not measured yet"
+    assert "(estimated)" in by_name()["qwen3vl-4b"].reason
+
+
+def test_the_file_of_measures_that_is_shipped_can_be_read() -> None:
+    shipped = json.loads(SHIPPED.read_text()) if SHIPPED.is_file() else []
+    places.CAPTIONER_MEASURES.write_text(json.dumps(shipped))
+    assert len(captioner_measures.recorded()) == len(shipped)
+
+
+def test_how_quick_it_was_here_counts_more(with_clips: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_card(monkeypatch, 8)
+    write_measures(*MEASURED)
+    job = Job(settings=CaptionJob(captioner="qwen3vl-4b"), created=1.0, versions={})
+    folder = JobFolder.create(with_clips.jobs_folder, "caption", job)
+    writer = EventWriter(folder.events_file)
+    writer.write(Progress(stage="Writing captions", done=2, total=9, per_second=9.0))
+    found = {choice.name: choice for choice in captioners.choices(with_clips)}
+    assert "H100" in found["qwen3vl-4b"].speed  # two clips say little
+    writer.write(Progress(stage="Writing captions", done=9, total=9, per_second=0.07))
+    found = {choice.name: choice for choice in captioners.choices(with_clips)}
+    assert found["qwen3vl-4b"].speed == "4.2 clips a minute (measured here, on your clips)"
+
+
+def test_a_models_files_are_deleted_and_fetched_anew(own_places: Path, tmp_path: Path) -> None:
+    snapshot = put_in_cache(FLORENCE, tmp_path / "source")
+    files = {path.name: path.read_bytes() for path in snapshot.iterdir()}
+    with running(FakeHub()) as hub:
+        hub.repositories[FLORENCE.repository] = files
+        downloads.change_hub(hub.address, offline=False)
+        wait(downloads.start(FLORENCE.id))
+        weights = next(own_places.rglob("model.safetensors"))
+        whole = weights.read_bytes()
+        weights.write_bytes(b"\0" * len(whole))  # the size is right, so the cache takes it for whole
+        with pytest.raises(CaptionerFailed, match="cannot be loaded"):
+            make_captioner(CaptionJob(captioner=FLORENCE.id)).load()
+        assert by_name()[FLORENCE.id].on_disk_gib > 0
+        assert captioners.delete_model(FLORENCE.id).startswith("The files of Florence-2 base are deleted: ")
+        assert not by_name()[FLORENCE.id].downloaded
+        wait(downloads.start(FLORENCE.id))
+    make_captioner(CaptionJob(captioner=FLORENCE.id)).load()
+    with pytest.raises(NotFound):
+        captioners.delete_model("motion")
 
 
 def test_a_captioners_model_is_downloaded_as_a_base_model_is(own_places: Path, tmp_path: Path) -> None:

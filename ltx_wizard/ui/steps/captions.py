@@ -21,9 +21,10 @@ from ltx_wizard.core.project import (
 )
 from ltx_wizard.core.units import plural
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, button, empty_state, h, step_header, working_card
+from ltx_wizard.ui.components import Markup, button, empty_state, h, step_header
 from ltx_wizard.ui.live import revision
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
+from ltx_wizard.ui.steps import captions_job
 
 _PATTERN_LABELS = {
     TriggerPlacement.TEMPLATE: "Template, with {trigger} and {caption}",
@@ -56,7 +57,7 @@ def build(page: Page) -> StepView:
         settings, clips, busy = project.read_settings(), datasets.clips(project), _busy(project)
         return {
             head: _head(clips),
-            work: _work(clips, busy),
+            work: _work(project, clips, busy),
             bench: json.dumps(
                 {"project": str(project.folder), "count": len(clips), "stamp": revision(project)}
             ),
@@ -70,7 +71,7 @@ def build(page: Page) -> StepView:
     page.on(placement.input, lambda path, value: _change(path, trigger_placement=value), [placement])
     page.on(pattern.blur, _set_pattern, [pattern])
     page.on(pattern.submit, _set_pattern, [pattern])
-    page.on_act(work, {"draft": lambda path, data: _start(path, "motion", False)})
+    page.on_act(work, {"draft": lambda path, data: _start(path, "motion", False), **captions_job.actions()})
     page.on_act(bench, {"remove": _remove, "recaption": _recaption})
     page.on(back.click, lambda path: Outcome(go_to="scenes"))
     page.on(primary.click, lambda path: Outcome(go_to="check"))
@@ -136,13 +137,16 @@ def _head(clips: list[Clip]) -> Markup:
     return step_header(4, "Captions", sentence, f"{written} of {len(clips)} written" if clips else "")
 
 
-def _work(clips: list[Clip], busy: str) -> Markup | str:
+def _work(project: Project, clips: list[Clip], busy: str) -> Markup | str:
     if not clips:
         return empty_state(
             "text", "No clips yet", "Cut your videos in step 3; images become clips by themselves."
         )
     if busy == "caption":
-        return working_card("caption", "Writing draft captions")
+        return captions_job.working(project)
+    report = captions_job.ended(project)
+    if report:
+        return report
     missing = [clip for clip in clips if not clip.caption.strip()]
     if not missing:
         return ""
