@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const { el, fetchJson, plot } = window.wizard;
-  const COLOURS = 8, MOST = 8, FIRST = 4, LIVE = new Set(["starting", "running"]);
+  const COLOURS = 8, MOST = 8, FIRST = 4;
   const DASHES = [[], [6, 3]];
 
   window.wizard.define("runs", (root, act) => {
@@ -121,7 +121,7 @@
         if (mine !== turn) return;
         more = (await fetchRun(name)) || more;
       }
-      const live = runs.some((run) => chosen.includes(run.name) && LIVE.has(run.state));
+      const live = chosen.some((name) => !curves.get(name)?.over);
       if (mine === turn && (more || live)) timer = setTimeout(() => look(mine, more), more ? 10 : 2000);
     }
     function look(mine, more) {
@@ -140,6 +140,7 @@
       const checks = kept.checks.length;
       kept.checks.push(...view.validations);
       kept.have = { gen: view.generation, rows: kept.steps.length, validations: kept.checks.length };
+      kept.over = view.over;
       curves.set(name, kept);
       draw(name, kept, from, checks);
       return view.more;

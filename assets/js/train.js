@@ -179,7 +179,7 @@
         row.videos.get(sample.step) && parts.seen.unobserve(row.videos.get(sample.step));
         row.videos.set(sample.step, video);
         parts.seen.observe(video);
-        const cell = el("figure.wz-sample", { class: `wz-sample${sample.step ? "" : " is-base"}`, "data-step": sample.step }, video, el("figcaption", {}, sample.step ? `step ${sample.step.toLocaleString("en")}` : "base model"), measures(sample.measures));
+        const cell = el("figure.wz-sample", { class: `wz-sample${sample.step ? "" : " is-base"}`, "data-step": sample.step }, video, el("figcaption", {}, sample.step ? `step ${sample.step.toLocaleString("en")}` : "base model"), measures(sample));
         const after = [...row.track.children].find((item) => +item.dataset.step >= sample.step);
         if (after && +after.dataset.step === sample.step) after.replaceWith(cell);
         else row.track.insertBefore(cell, after || null);
@@ -189,9 +189,11 @@
         parts.samples.append(el("p.wz-muted.wz-none", {}, "The first samples come from the base model, for comparison. They are made once the data is encoded."));
       else if (samples.length) parts.samples.querySelector(".wz-none")?.remove();
     }
-    /* What was measured on a sample: [name, value, what it means]. */
-    function measures(list) {
-      return list?.length ? el("dl.wz-measures", {}, list.map(([name, value, meaning]) => el("div", { title: meaning }, el("dt", {}, name), el("dd", {}, value)))) : null;
+    /* What was measured on a sample, and what stands out in it. */
+    function measures(sample) {
+      if (!sample.measures.length) return null;
+      return el("div.wz-measured", {}, sample.readings.length ? el("p", {}, sample.readings[0]) : null,
+        el("dl.wz-measures", {}, sample.measures.map((item) => el("div", { title: item.note }, el("dt", {}, item.name), el("dd", {}, item.value)))));
     }
 
     /* Only what is in sight is loaded: a long run has hundreds of samples. */

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ltx_wizard.app import datasets, settings
+from ltx_wizard.app.curves import curves_of
 from ltx_wizard.app.system import Gpu, first_gpu
 from ltx_wizard.core.errors import NotReady, WizardError
 from ltx_wizard.core.project import Project
@@ -249,13 +250,13 @@ def _run_time(folder: Path, _modified_ns: int) -> _RunTime | None:
     """None for a run that is too short to judge, or damaged. Read again only when it has gone on."""
     job = JobFolder(folder)
     try:
-        given, status = job.read_job().settings, job.status()
+        given, curves = job.read_job().settings, curves_of(job)
     except WizardError:
         return None
-    steps = [item.step_s for item in status.losses[_WARM_UP_STEPS:] if item.step_s > 0]
+    steps = [step_s for step_s in curves.columns["step_s"][_WARM_UP_STEPS:] if step_s > 0]
     if not isinstance(given, TrainJob) or len(steps) < _FEWEST_STEPS:
         return None
-    memory = stepped_down(given.recipe.memory, status.changes)
+    memory = stepped_down(given.recipe.memory, curves.others.changes)
     return _RunTime(given.recipe.model_copy(update={"memory": memory}), statistics.median(steps))
 
 

@@ -28,11 +28,11 @@ FEWEST_STEPS = 20
 _RECENT_STEPS = 20
 _LOG_LINES = 60
 _LOG_BYTES = 16 * 1024
-_RISE = 1.05
-"""A validation loss 5 % above its lowest, twice in a row, counts as rising. Not measured."""
-
 _ADVICE_S = 5.0
-"""Advice is thought over again after so many seconds: the page asks each second."""
+_ADVICE_SHARE = 0.02
+"""Advice is thought over again after so many seconds, or so many that it takes this share of the time: the
+page asks each second, and the advisor reads the whole run.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run_view(project: Project, job: JobFolder) -> RunView:
     steps = status.steps or (recipe.steps if recipe else 0)
     columns = curves.columns
     step_s = _mean(columns["step_s"][-_RECENT_STEPS:])
-    thought = _thought_over(project, job, status, recipe)
+    thought = _thought_over(project, job, status, recipe, curves)
     return RunView(
         state=status.state,
         step=status.step,
@@ -89,7 +89,9 @@ def run_view(project: Project, job: JobFolder) -> RunView:
         step_s=step_s,
         memory_gib=_last(columns["memory_gib"]),
         now=_now(status),
-        health=health(columns["loss"][-TREND_STEPS:], curves.validation_points()),
+        health=f"{thought.advice[0].title}."
+        if thought.advice
+        else health(columns["loss"][-TREND_STEPS:], curves.validation_points()),
         advice=thought.advice,
         recommended=thought.recommended,
         checkpoints=_checkpoints(job, status.checkpoints),
@@ -115,26 +117,18 @@ def recipe_of(job: JobFolder) -> Recipe | None:
 
 
 def health(losses: Sequence[float], validations: Sequence[Point]) -> str:
-    """How the training goes, in one sentence. losses: of the last steps.
+    """How the training loss goes, in one sentence, where the advisor has nothing to say yet.
 
-    Not a number: any of the last 20 losses. Overfitting: the last two validation losses are 5 % above the
-    lowest one while the training loss does not rise. Else the two halves of the last 200 steps are compared:
-    falling or rising when their means are further apart than twice the standard error of the difference;
-    otherwise flat.
+    losses: of the last steps. Their two halves are compared: falling or rising when their means are further
+    apart than twice the standard error of the difference; otherwise flat.
     """
     recent = losses[-TREND_STEPS:]
     if any(not math.isfinite(loss) for loss in recent[-_RECENT_STEPS:]):
-        return "The loss is not a number any more: stop, lower the learning rate and train again."
+        return "A loss among the last steps was not a number."
     recent = [loss for loss in recent if math.isfinite(loss)]
     if len(recent) < FEWEST_STEPS:
         return f"Too early to tell: the loss says something after {FEWEST_STEPS} steps."
     trend = _trend(recent)
-    best_step = _overfits_since(validations)
-    if best_step is not None and trend <= 0:
-        return (
-            f"The validation loss has risen since step {best_step:,} while the training loss has not: the "
-            "LoRA begins to repeat its clips. Compare the samples around that step."
-        )
     if trend > 0:
         return "The loss is rising: if it goes on, stop and lower the learning rate."
     if trend < 0:
@@ -166,14 +160,6 @@ def _trend(losses: Sequence[float]) -> int:
     return 1 if difference > 0 else -1
 
 
-def _overfits_since(validations: Sequence[Point]) -> int | None:
-    """The step with the lowest validation loss, where the last two are clearly above it."""
-    if len(validations) < 3:
-        return None
-    best_step, lowest = min(validations, key=lambda point: point[1])
-    return best_step if all(loss > lowest * _RISE for _, loss in validations[-2:]) else None
-
-
 def _validation_words(validations: Sequence[Point]) -> str:
     if len(validations) < 2:
         return ""
@@ -203,11 +189,11 @@ def _checkpoints(job: JobFolder, events: Sequence[CheckpointSaved]) -> tuple[tup
 
 @dataclass(frozen=True)
 class _Thought:
-    """What the advisor said, when, and of how much."""
+    """What the advisor said, of how much, and until when that is new enough."""
 
     advice: tuple[Advice, ...]
     recommended: RecommendedCheckpoint | None
-    at: float
+    holds_until: float
     of: tuple[JobState, int, int]
 
 
@@ -215,15 +201,20 @@ _thoughts: OrderedDict[Path, _Thought] = OrderedDict()
 _KEPT_THOUGHTS = 12
 
 
-def _thought_over(project: Project, job: JobFolder, status: JobStatus, recipe: Recipe | None) -> _Thought:
-    """The advisor reads the whole run, so it is asked every few seconds, and when the run has ended."""
+def _thought_over(
+    project: Project, job: JobFolder, status: JobStatus, recipe: Recipe | None, curves: Curves
+) -> _Thought:
+    """The advisor is asked every few seconds, and when the run has ended."""
     of, now = (status.state, len(status.losses), len(status.validations)), time.monotonic()
     known = _thoughts.get(job.folder)
-    if known and (known.of == of or (known.of[0] == of[0] and now - known.at < _ADVICE_S)):
+    if known and (known.of == of or (known.of[0] == of[0] and now < known.holds_until)):
         return known
     clips = [clip for clip in datasets.clips(project) if not clip.regularisation]
-    advice = advise(status, recipe, len(clips)) if recipe else []
-    thought = _Thought(tuple(advice), recommended_checkpoint(status, job.saved_steps()), now, of)
+    advice = advise(status, recipe, len(clips), curves.points("loss")) if recipe else []
+    recommended = recommended_checkpoint(status, job.saved_steps())
+    took_s = time.monotonic() - now
+    holds_until = now + max(_ADVICE_S, took_s / _ADVICE_SHARE)
+    thought = _Thought(tuple(advice), recommended, holds_until, of)
     _thoughts[job.folder] = thought
     while len(_thoughts) > _KEPT_THOUGHTS:
         _thoughts.popitem(last=False)

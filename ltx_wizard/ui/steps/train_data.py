@@ -10,11 +10,13 @@ from ltx_wizard.app.advisor import Advice, Mark
 from ltx_wizard.app.curves import COLUMNS, Curves, curves_of
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.events import SampleReady, Validated
+from ltx_wizard.core.measures import readings
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder
 from ltx_wizard.core.units import duration_text
 from ltx_wizard.ui import media
 from ltx_wizard.ui.boundary import opened
+from ltx_wizard.ui.lab_live import measure_words
 
 _MOST_ROWS = 20_000
 """Rows of one answer: a page that has none yet asks again at once, and stays quick meanwhile."""
@@ -66,8 +68,9 @@ def run_json(project: Project, job: JobFolder, had: Had) -> dict[str, object]:
 
 
 def run_curves_json(job: JobFolder, had: Had) -> dict[str, object]:
-    """The curves of a run alone, as they are laid over those of others."""
-    return curves_json(curves_of(job), had)
+    """The curves of a run alone, as they are laid over those of others. over: whether it has ended."""
+    curves = curves_of(job)
+    return {**curves_json(curves, had), "over": curves.others.is_over}
 
 
 def save_plots(sent: Mapping[str, object]) -> dict[str, object]:
@@ -165,6 +168,8 @@ def _sample_json(project: Project, job: JobFolder, event: SampleReady) -> dict[s
         "prompt_index": sample.prompt_index,
         "prompt": sample.prompt,
         "url": media.file_url(project, relative, version) if relative else "",
+        "measures": measure_words(event.measures) if event.measures else [],
+        "readings": readings(event.measures) if event.measures else [],
     }
 
 
