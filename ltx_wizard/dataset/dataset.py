@@ -7,8 +7,7 @@ whole, so that the window, the command line and a worker can use one project at 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ltx_wizard.core.clip import CaptionState, Clip, Rejected, Source, SourceSce
 from ltx_wizard.core.documents import read_lines, write_lines
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, explain_os_error
 from ltx_wizard.core.project import Project
+from ltx_wizard.core.substitute import PatternError, PatternTooSlow, substitute
 from ltx_wizard.dataset import caption_history
 
 LOCK_TIMEOUT_S = 30.0
@@ -176,21 +176,20 @@ def replace_in_captions(
 ) -> list[Replacement]:
     """Search and replace in captions: all, or those of clip_ids. preview: only say what would change.
 
-    Raises BadSetting for a bad pattern.
+    Raises BadSetting for a bad pattern, or one that takes too long.
     """
     if not find:
         raise BadSetting(problem="There is nothing to search for.", remedy="Type the words to replace.")
-    change = _replacer(find, replace, regex)
-    found: list[Replacement] = []
-    chosen = None if clip_ids is None else set(clip_ids)
-    for clip in read_clips(project):
-        if chosen is not None and clip.id not in chosen:
-            continue
-        after = change(clip.caption)
-        if after != clip.caption:
-            found.append((clip.id, clip.caption, after))
+    wanted = None if clip_ids is None else set(clip_ids)
+    chosen = [clip for clip in read_clips(project) if wanted is None or clip.id in wanted]
+    replaced = _replaced(find, replace, regex, [clip.caption for clip in chosen])
+    found = [
+        (clip.id, clip.caption, after)
+        for clip, after in zip(chosen, replaced, strict=True)
+        if after != clip.caption
+    ]
     if found and not preview:
-        states = {clip.id: clip for clip in read_clips(project)}
+        states = {clip.id: clip for clip in chosen}
         update_clips(
             project,
             {
@@ -278,7 +277,12 @@ def choose_held_out(clips: Sequence[Clip], share: float, seed: int) -> set[str]:
     if share <= 0 or len(ids) < 3:
         return set()
     count = min(max(1, round(share * len(ids))), len(ids) - 1)
-    return set(sorted(ids, key=lambda clip_id: hashlib.sha256(f"{seed} {clip_id}".encode()).digest())[:count])
+    return set(shuffled(ids, seed)[:count])
+
+
+def shuffled(clip_ids: Iterable[str], seed: int) -> list[str]:
+    """In an order that is the same for the same ids and seed, whatever order they came in."""
+    return sorted(clip_ids, key=lambda clip_id: hashlib.sha256(f"{seed} {clip_id}".encode()).digest())
 
 
 def _changed(clip: Clip, changes: dict[str, object]) -> Clip:
@@ -292,19 +296,21 @@ def _changed(clip: Clip, changes: dict[str, object]) -> Clip:
         ) from error
 
 
-def _replacer(find: str, replace: str, regex: bool) -> Callable[[str], str]:
+def _replaced(find: str, replace: str, regex: bool, texts: list[str]) -> list[str]:
     if not regex:
-        return lambda text: text.replace(find, replace)
+        return [text.replace(find, replace) for text in texts]
     try:
-        pattern = re.compile(find)
-        pattern.sub(replace, "")
-        re.compile(f"(?:{find})|").sub(replace, "")  # the empty match tests the group names of `replace`
-    except (re.error, IndexError) as error:
+        return substitute(find, replace, texts)
+    except PatternError as error:
         raise BadSetting(
             problem=f"'{find}' is not a valid search pattern: {error}.",
             remedy="Correct the pattern, or switch regular expressions off.",
         ) from error
-    return lambda text: pattern.sub(replace, text)
+    except PatternTooSlow as error:
+        raise BadSetting(
+            problem=f"The pattern '{find}' takes too long: {error}. Nothing was changed.",
+            remedy="Write it without a repeat inside a repeat, such as (a+)+ or (.*)*.",
+        ) from error
 
 
 def _find_source(project: Project, source_id: str) -> Source:

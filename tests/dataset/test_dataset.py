@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,18 @@ def test_a_bad_pattern_changes_nothing(filled: Project, find: str, replace: str)
     before = filled.clips_file.read_bytes()
     with pytest.raises(BadSetting):
         replace_in_captions(filled, find, replace, regex=True)
+    assert filled.clips_file.read_bytes() == before
+
+
+def test_a_pattern_that_would_search_for_ever_changes_nothing_and_says_so(
+    filled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_caption(filled, "a-000000-000024", "a" * 60 + "!")
+    before = filled.clips_file.read_bytes()
+    monkeypatch.setattr(dataset, "substitute", partial(dataset.substitute, longest_s=1.0))
+    with pytest.raises(BadSetting, match="takes too long") as caught:
+        replace_in_captions(filled, "(a+)+$", "x", regex=True)
+    assert "repeat inside a repeat" in caught.value.remedy
     assert filled.clips_file.read_bytes() == before
 
 
