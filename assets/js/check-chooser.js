@@ -29,14 +29,15 @@
     return tile;
   };
 
-  /* about: { title, text, address, words(count, total) for the button, least, done(ids), danger }. */
+  /* about: { title, text, address, least, most, main, other }. main and other are buttons: { words(count), done(ids),
+     disabled }; most: 'not all' where one has to stay unticked. */
   window.wizard.chooseClips = (about) => {
     let items = [], group = null;
     const chosen = new Set(), tiles = new Map();
     const count = el("span.wz-muted.num", { role: "status" });
     const search = el("input.wz-search", { type: "search", placeholder: "Search names and captions", "aria-label": "Search clips", oninput: filter });
     const onlyChosen = el("input", { type: "checkbox", onchange: filter });
-    const main = el("button.wz-btn.wz-main", { type: "button", onclick: () => { close(); about.done([...chosen]); } });
+    const buttons = [about.other, about.main].filter(Boolean).map((button) => [button, el("button.wz-btn", { type: "button", class: `wz-btn${button === about.main ? " wz-main" : ""}`, onclick: () => { close(); button.done([...chosen]); } })]);
     const grid = el("div.wz-chooser-grid", {}, el("p.wz-muted", {}, "Loading ..."));
     const none = el("p.wz-muted", { hidden: true }, "No clip matches.");
     const set = (on) => { for (const item of items) if (!item.stays && !tiles.get(item.id).hidden) mark(item, on); tell(); filter(); };
@@ -45,8 +46,7 @@
       el("div.wz-chooser-tools", {}, search, el("label.wz-check", {}, onlyChosen, "Only chosen"), el("span.wz-grow"),
         el("button.wz-btn.small", { type: "button", onclick: () => set(true) }, "All"), el("button.wz-btn.small", { type: "button", onclick: () => set(false) }, "None")),
       el("div.wz-chooser-body", {}, grid, none),
-      el("footer", {}, count, el("span.wz-grow"), el("button.wz-btn", { type: "button", onclick: close }, "Cancel"), main));
-    if (about.danger) main.classList.add("is-danger");
+      el("footer", {}, count, el("span.wz-grow"), el("button.wz-btn", { type: "button", onclick: close }, "Cancel"), buttons.map(([, shown]) => shown)));
     document.body.append(box);
     box.addEventListener("click", (event) => { if (event.target === box) close(); });
     box.showModal();
@@ -84,8 +84,10 @@
     function tell() {
       const total = items.filter((item) => !item.stays).length;
       count.textContent = items.length ? `${chosen.size} of ${total} chosen` : "";
-      main.textContent = about.words(chosen.size);
-      main.disabled = chosen.size < about.least || (about.most === "not all" && chosen.size >= total);
+      for (const [button, shown] of buttons) {
+        shown.textContent = button.words(chosen.size);
+        shown.disabled = !!button.disabled || chosen.size < about.least || (about.most === "not all" && chosen.size >= total);
+      }
     }
 
     function filter() {

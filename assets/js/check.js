@@ -10,6 +10,8 @@
     readable: ["could not be read", "could not be read"], bars: ["has black bars", "have black bars"], cuts: ["has a cut inside", "have a cut inside"],
     unusual_motion: ["moves unlike the others", "move unlike the others"], other: ["you took out", "you took out"],
   };
+  const CHOSEN = { leave_out: "Leave out", split_at_cuts: "Split", crop_bars: "Crop" }; // fixes that are done to chosen clips
+  const UNDO_S = 15 * 60;
   const PATHS = {
     alert: '<path d="M12 4l9 16H3z"/><path d="M12 10v4.5M12 17.3v.2"/>', info: '<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5M12 7.5v.2"/>',
     check: '<path d="M4.5 12.5l5 5 10-11"/>', fold: '<path d="M9 5.5l6.5 6.5L9 18.5"/>', x: '<path d="M6 6l12 12M18 6L6 18"/>', undo: '<path d="M8.5 5L4.5 9l4 4"/><path d="M5 9h9a5.5 5.5 0 010 11H9"/>',
@@ -25,20 +27,21 @@
   }
 
   window.wizard.define("check", (root, act) => {
-    let data = null;
+    let data = null, dismissed = 0;
     const drawn = new Map();
     const parts = {
-      findings: [el("div"), drawFindings], variety: fold("variety", "Variety", drawVariety), held: fold("held", "Kept for validation", drawHeld),
+      undo: [el("div.wz-undo", { role: "status" }), drawUndo], findings: [el("div"), drawFindings], variety: fold("variety", "Variety", drawVariety), held: fold("held", "Kept for validation", drawHeld),
       copies: fold("copies", "Copies for training", drawCopies), sizes: fold("sizes", "Sizes that training will see", drawSizes),
       sheet: fold("sheet", "Contact sheet", drawSheet), left: fold("left", "Left out", drawLeft),
     };
-    const report = el("section.wz-section.wz-check-report", {}, el("h2", {}, "The dataset at a glance"), el("div.wz-check-parts", {}, ...Object.keys(parts).slice(1).map((name) => parts[name][0])));
-    root.replaceChildren(parts.findings[0], report);
+    const report = el("section.wz-section.wz-check-report", {}, el("h2", {}, "The dataset at a glance"), el("div.wz-check-parts", {}, ...Object.keys(parts).slice(2).map((name) => parts[name][0])));
+    root.replaceChildren(parts.undo[0], parts.findings[0], report);
 
     return (next) => {
       data = next;
       root.hidden = !next;
       if (!next) return;
+      next.undo = newest(next.left);
       for (const [name, [box, draw]] of Object.entries(parts)) {
         const text = JSON.stringify([next[name], next.busy, next.total]);
         if (drawn.get(name) === text) continue;
@@ -89,28 +92,43 @@
     }
 
     function drawButtons(item) {
-      const leaves = item.fix === "leave_out", canLook = item.count && item.level !== "fine" && item.id !== "measured" && item.id !== "files";
+      const choose = CHOSEN[item.fix], canShow = item.count && item.level !== "fine" && item.id !== "measured" && item.id !== "files";
+      const blocked = { disabled: !!data.busy, title: busyTitle() };
       const buttons = [
-        leaves ? el("button.wz-btn.soft", { type: "button", disabled: !!data.busy, title: busyTitle(), onclick: () => look(item) }, `${item.label} ...`) : null,
-        item.fix && !leaves ? el("button.wz-btn.soft", { type: "button", disabled: !!data.busy, title: busyTitle(), "data-do": "fix", "data-finding": item.id }, item.label) : null,
-        canLook && !leaves ? el("button.wz-btn.quiet.small", { type: "button", onclick: () => look(item) }, item.count === 1 ? "Show it" : `Show all ${item.count.toLocaleString("en")}`) : null,
+        choose ? el("button.wz-btn.soft", { type: "button", onclick: () => look(item), ...blocked }, `${item.label} ...`) : null,
+        item.fix && !choose ? el("button.wz-btn.soft", { type: "button", "data-do": "fix", "data-finding": item.id, ...blocked }, item.label) : null,
+        canShow && !choose ? el("button.wz-btn.quiet.small", { type: "button", onclick: () => look(item) }, item.count === 1 ? "Show it" : `Show all ${item.count.toLocaleString("en")}`) : null,
       ].filter(Boolean);
       return buttons.length ? el("div.wz-finding-do", {}, buttons) : null;
     }
 
-    /* All clips of a finding; those that are ticked are left out. This is also the question before it. */
+    /* All clips of a finding, to be chosen one by one: this is also the question before something is done. */
     function look(item) {
+      const leave = { words: (number) => number ? `Leave ${count(number, "clip")} out` : "Leave out", done: (ids) => act({ do: "leave_out", finding: item.id, clips: ids.join(",") }), disabled: !!data.busy };
+      const put = CHOSEN[item.fix] && item.fix !== "leave_out"
+        ? { words: (number) => number ? `${CHOSEN[item.fix]} ${count(number, "clip")}` : CHOSEN[item.fix], done: (ids) => act({ do: "fix", finding: item.id, clips: ids.join(",") }), disabled: !!data.busy } : null;
       chooseClips({
-        title: item.title, danger: true, least: 1,
-        text: `${item.why} Tick what you want to leave out. Nothing is deleted: under 'Left out' on this page you can bring each clip back.`,
-        address: address("finding", item.id),
-        words: (number) => number ? `Leave ${count(number, "clip")} out` : "Leave out",
-        done: (ids) => act({ do: "leave_out", finding: item.id, clips: ids.join(",") }),
+        title: item.title, least: 1, address: address("finding", item.id), main: put || leave, other: put ? leave : null,
+        text: `${item.why} ${put ? "Untick what should stay as it is." : "Tick what you want to leave out."} Nothing is deleted: what you leave out waits under 'Left out' on this page.`,
       });
     }
 
     function address(of, id = "") {
       return `/wizard/live/check/clips?project=${encodeURIComponent(data.project)}&of=${of}&id=${encodeURIComponent(id)}`;
+    }
+
+    /* What was left out a moment ago can be taken back at once; it is read from the disk, so a reload keeps it. */
+    function newest(left) {
+      const batch = left.batches[0];
+      return batch && Date.now() / 1000 - batch.at < UNDO_S && batch.at !== dismissed ? { at: batch.at, ids: batch.ids } : null;
+    }
+
+    function drawUndo(batch, box) {
+      box.hidden = !batch;
+      if (!batch) return;
+      box.replaceChildren(icon("check"), el("span", {}, el("strong", {}, `${count(batch.ids.length, "clip")} left out.`), ` Nothing is deleted: ${batch.ids.length === 1 ? "it waits" : "they wait"} under 'Left out' at the end of this page.`), el("span.wz-grow"),
+        el("button.wz-btn.small", { type: "button", disabled: !!data.busy, title: busyTitle(), "data-do": "bring_back", "data-clips": batch.ids.join(",") }, icon("undo"), el("span", {}, "Undo")),
+        el("button.wz-icon-btn", { type: "button", title: "Close", "aria-label": "Close", onclick: () => { dismissed = batch.at; box.hidden = true; } }, icon("x")));
     }
 
     /* How the clips differ. */
@@ -156,7 +174,7 @@
         el("p.wz-muted", {}, "Training never sees these clips. Now and then it tries itself on them: when that gets worse while the training loss still falls, the LoRA learns by heart."),
         part.doubtful ? el("p.wz-warned", {}, `${part.doubtful === 1 ? "One of them looks" : `${part.doubtful} of them look`} like a clip that is trained, so ${part.doubtful === 1 ? "it tells" : "they tell"} less than it seems. Train on ${part.doubtful === 1 ? "it" : "them"} and keep others, or leave the copies out.`) : null,
         el("div.wz-tiles", {}, part.tiles.map((tile) => heldTile(tile, part)), part.count > part.tiles.length ? el("button.wz-more", { type: "button", onclick: pickHeld }, `+${part.count - part.tiles.length} more`) : null),
-        el("div.wz-row", {}, pick, part.automatic ? null : auto)];
+        el("div.wz-row", {}, pick, part.doubtful ? el("button.wz-btn", { type: "button", "data-do": "hold_out_others" }, `Swap ${part.doubtful === 1 ? "it" : `these ${part.doubtful}`} for others`) : null, part.automatic ? null : auto)];
     }
 
     function heldTile(tile, part) {
@@ -169,8 +187,7 @@
       chooseClips({
         title: "Clips kept for validation", least: 1, most: "not all", address: address("candidates"),
         text: "Tick the clips that training must not see. Good ones are typical of what you teach and no copies of others; one in ten is enough.",
-        words: (number) => number ? `Keep ${count(number, "clip")}` : "Keep",
-        done: (ids) => act({ do: "hold_out", clips: ids.join(",") }),
+        main: { words: (number) => number ? `Keep ${count(number, "clip")}` : "Keep", done: (ids) => act({ do: "hold_out", clips: ids.join(",") }) },
       });
     }
 

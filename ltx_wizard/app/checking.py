@@ -152,14 +152,6 @@ def bring_back(project: Project, clip_ids: Collection[str]) -> BroughtBack:
     return brought
 
 
-def newest_left_out(project: Project) -> list[str]:
-    """Ids of what the last click left out."""
-    from ltx_wizard.dataset.left_out import read_left_out
-
-    known = read_left_out(project)
-    return [item.clip.id for item in known if item.at == known[-1].at]
-
-
 def clip_label(clip: Clip) -> str:
     """A short name for a clip, as findings use it."""
     from ltx_wizard.dataset.quality_checks import clip_label as label
@@ -196,6 +188,17 @@ def choose_held_out(project: Project, clip_ids: Iterable[str]) -> None:
     from ltx_wizard.dataset.held_out import set_held_out
 
     set_held_out(project, clip_ids)
+
+
+def swap_doubles(project: Project) -> None:
+    """Keep others in place of those that look like a clip that is trained. It is the user's choice then."""
+    from ltx_wizard.dataset.held_out import without_doubles
+
+    checked = look(project)
+    doubled = {clip.id for group in checked.groups for clip in group.clips}
+    kept = {clip.id for clip in checked.held_out.clips}
+    seed = recipes.current_recipe(project).seed
+    choose_held_out(project, without_doubles(candidates(project), kept, doubled, seed))
 
 
 def copy_picture(project: Project, clip_id: str, name: str) -> bytes | None:
@@ -251,6 +254,9 @@ def _copies(dataset: Dataset, recipe: Recipe, kept: set[str]) -> Copies:
     recoloured = [copy for copy in copies if not copy.change.mirrored]
     # a caption with left or right shows best what mirroring does
     telling = sorted(mirrored, key=lambda copy: not names_side(by_id[copy.clip_id].caption))
+    shown = [*telling[:1], *telling[-1:]] if len(telling) > 1 else telling
+    seen = {copy.clip_id for copy in shown}
+    shown += [copy for copy in recoloured if copy.clip_id not in seen or len(seen) == len(by_id)][:1]
     trigger = dataset.settings.trigger_word
     examples = tuple(
         Example(
@@ -258,7 +264,7 @@ def _copies(dataset: Dataset, recipe: Recipe, kept: set[str]) -> Copies:
             copy,
             mirrored_caption(clip.caption, trigger) if copy.change.mirrored else clip.caption,
         )
-        for copy in (*telling[:2], *recoloured[:2])
+        for copy in shown
     )
     return Copies(
         data=recipe.data,

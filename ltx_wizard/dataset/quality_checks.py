@@ -79,7 +79,7 @@ def check_readable(dataset: Dataset) -> Finding | None:
         remedy="Leave them out, or cut them again in the step Scenes.",
         clip_ids=_ids(broken),
         fix="leave_out",
-        fix_label="Leave these out",
+        fix_label=f"Leave {plural(len(broken), 'clip')} out",
     )
 
 
@@ -126,7 +126,7 @@ def check_still(dataset: Dataset) -> Finding | None:
         remedy="Leave them out. If one is wanted for its looks, import a picture of it in its place.",
         clip_ids=_ids(still),
         fix="leave_out",
-        fix_label="Leave these out",
+        fix_label=f"Leave {plural(len(still), 'clip')} out",
     )
 
 
@@ -142,7 +142,7 @@ def check_black(dataset: Dataset) -> Finding | None:
         remedy="Leave them out, or move their cuts in the step Scenes.",
         clip_ids=_ids(black),
         fix="leave_out",
-        fix_label="Leave these out",
+        fix_label=f"Leave {plural(len(black), 'clip')} out",
     )
 
 
@@ -153,12 +153,12 @@ def check_blurred(dataset: Dataset) -> Finding | None:
     return Finding(
         id="blurred",
         level="should",
-        title=f"{plural(len(blurred), 'clip')} blurred for their size",
-        why="They hold less detail than their pixels could: out of focus, or enlarged. The LoRA learns that.",
+        title=f"{plural(len(blurred), 'clip')} with less detail than the size allows",
+        why="Out of focus, or enlarged: the LoRA learns that blur.",
         remedy="Use a sharper copy, or leave them out. Keep them if the softness is the style.",
         clip_ids=_ids(blurred),
         fix="leave_out",
-        fix_label="Leave these out",
+        fix_label=f"Leave {plural(len(blurred), 'clip')} out",
     )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from ltx_wizard.app import checking, jobs, recipes
-from ltx_wizard.core.errors import BadInput, Busy
+from ltx_wizard.core.errors import BadInput, Busy, NotFound
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.units import plural
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, button, empty_state, notice, step_header, working_card
+from ltx_wizard.ui.components import Markup, empty_state, notice, step_header, working_card
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 from ltx_wizard.ui.steps.check_data import check_json
 
@@ -61,21 +62,27 @@ def build(page: Page) -> StepView:
             "bring_back": _bring_back,
             "hold_out": _hold_out,
             "hold_out_automatic": _hold_out_automatic,
+            "hold_out_others": _hold_out_others,
             "set_mirror": lambda path, data: _set_copies(path, "data.mirror", data["value"]),
             "set_colour": lambda path, data: _set_copies(path, "data.colour_copies", int(data["value"])),
             "draw_sheet": _draw_sheet,
         },
     )
-    page.on_act(notice_card, {"undo": _undo})
     page.on(back.click, lambda path: Outcome(go_to="captions"))
     page.on(primary.click, lambda path: Outcome(go_to="recipe"))
     return StepView("check", "Check", notice_card, render)
 
 
 def _fix(path: str, data: Data) -> Outcome:
-    """Findings are computed anew: the page names one, and only what still applies is fixed."""
+    """Findings are computed anew: the page names one and perhaps some of its clips; what still applies is
+    fixed.
+    """
     project = opened(path)
     finding = checking.find_finding(project, data["finding"])
+    if chosen := set(_ids(data)):
+        finding = replace(finding, clip_ids=tuple(item for item in finding.clip_ids if item in chosen))
+    if chosen and not finding.clip_ids:
+        raise NotFound(problem="This is put right for these clips already.", remedy="Look at the list below.")
     if not finding.fix:
         raise BadInput(problem="The app cannot put this right by itself.", remedy=finding.remedy)
     job = jobs.apply_fix(project, finding)
@@ -88,28 +95,13 @@ def _leave_out(path: str, data: Data) -> Outcome:
     count = checking.leave_out(project, checking.find_finding(project, data["finding"]), _ids(data))
     if not count:
         raise BadInput(problem="No clip was chosen.", remedy="Choose at least one.")
-    undo = button("Undo", "undo", look="small", symbol="undo")
-    return Outcome(
-        notice(
-            f"{plural(count, 'clip')} left out. Nothing is deleted: you find them under 'Left out' below.",
-            "good",
-            undo,
-        )
-    )
-
-
-def _undo(path: str, data: Data) -> Outcome:
-    project = opened(path)
-    return _brought(project, checking.newest_left_out(project))
+    return Outcome()
 
 
 def _bring_back(path: str, data: Data) -> Outcome:
-    return _brought(opened(path), _ids(data))
-
-
-def _brought(project: Project, clip_ids: Sequence[str]) -> Outcome:
+    project = opened(path)
     _refuse_while_clips_change(project)
-    brought = checking.bring_back(project, clip_ids)
+    brought = checking.bring_back(project, _ids(data))
     said = [f"{plural(len(brought.back), 'clip')} back in the dataset."] if brought.back else []
     if brought.to_cut:
         said.append(f"{plural(len(brought.to_cut), 'file')} gone: press 'Cut' in the step Scenes.")
@@ -129,6 +121,11 @@ def _hold_out(path: str, data: Data) -> Outcome:
 
 def _hold_out_automatic(path: str, data: Data) -> Outcome:
     checking.choose_held_out(opened(path), ())
+    return Outcome()
+
+
+def _hold_out_others(path: str, data: Data) -> Outcome:
+    checking.swap_doubles(opened(path))
     return Outcome()
 
 
