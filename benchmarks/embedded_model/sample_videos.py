@@ -59,7 +59,7 @@ def main() -> None:
     default = Path(__file__).resolve().parents[2] / "assets" / "sample"
     parser.add_argument("--output", type=Path, default=default)
     output: Path = parser.parse_args().output
-    neon = _draw(_neon, NEON_ALONE + sum(NEON_JOINED), _SEED)
+    neon = neon_clips(NEON_ALONE + sum(NEON_JOINED), _SEED)
     ordinary = _draw(_ordinary, sum(ORDINARY_JOINED), _SEED + 1)
     videos, regularisation = output / "videos", output / "regularisation"
     for folder in (videos, regularisation):
@@ -73,6 +73,11 @@ def main() -> None:
     _write_joined(regularisation, "ordinary-reel", ordinary, ORDINARY_JOINED)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     print(f"{len(neon)} neon clips, {len(ordinary)} ordinary clips, {size / 1e6:.2f} MB in {output}")
+
+
+def neon_clips(count: int, seed: int, side_px: int = SIDE_PX, frames: int = FRAMES) -> list[Captioned]:
+    """Clips of the sample project's style with their captions, others with each seed."""
+    return _draw(_neon, count, seed, side_px, frames)
 
 
 def _neon(count: int, chance: torch.Generator) -> s.Scenes:
@@ -95,9 +100,15 @@ def _ordinary(count: int, chance: torch.Generator) -> s.Scenes:
     return dataclasses.replace(drawn, pattern_id=pattern_id)
 
 
-def _draw(kind: Callable[[int, torch.Generator], s.Scenes], count: int, seed: int) -> list[Captioned]:
+def _draw(
+    kind: Callable[[int, torch.Generator], s.Scenes],
+    count: int,
+    seed: int,
+    side_px: int = SIDE_PX,
+    frames: int = FRAMES,
+) -> list[Captioned]:
     drawn = kind(count, torch.Generator().manual_seed(seed))
-    clips = render(drawn, FRAMES, SIDE_PX, SIDE_PX).numpy()
+    clips = render(drawn, frames, side_px, side_px).numpy()
     words = Random(seed)
     return [(clips[row], _good_caption(drawn, row, words)) for row in range(count)]
 

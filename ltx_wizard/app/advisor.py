@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus
 from ltx_wizard.core.units import plural
 from ltx_wizard.training.health import (
+    LEAST_RISE,
     NOTHING_LEARNT,
     Best,
+    Divergence,
     Losses,
+    Overfitting,
     best_checkpoint,
     divergence,
     harm,
@@ -91,7 +95,7 @@ def advise(status: JobStatus, recipe: Recipe, clips: int = 0, losses: Losses | N
     given = [(item.step, item.loss) for item in status.losses] if losses is None else losses
     run = _Run(status, recipe, clips, given)
     found = [advice for rule in _RULES if (advice := rule(run)) is not None]
-    if not any(advice.severity in ("warning", "problem") for advice in found):
+    if all(advice.severity == "note" and advice.id != "plateau" for advice in found):
         found += [advice for rule in _GOOD if (advice := rule(run)) is not None]
     return sorted(found, key=lambda advice: _WORST_FIRST.index(advice.severity))
 
@@ -137,6 +141,14 @@ class _Run:
     clips: int
     losses: Losses
 
+    @cached_property
+    def divergence(self) -> Divergence | None:
+        return divergence(self.losses)
+
+    @cached_property
+    def overfitting(self) -> Overfitting | None:
+        return overfitting(self.status.validations, self.losses)
+
 
 def _broken(run: _Run) -> Advice | None:
     """Losses that are no numbers, from the worst: the run failed, went back, or skipped steps."""
@@ -175,7 +187,7 @@ def _marks_of_returns(run: _Run) -> tuple[Mark, ...]:
 
 
 def _diverging(run: _Run) -> Advice | None:
-    found = divergence(run.losses)
+    found = run.divergence
     if found is None:
         return None
     half = _two_digits(run.recipe.optimizer.lr / 2)
@@ -195,7 +207,7 @@ def _diverging(run: _Run) -> Advice | None:
 
 def _harmful(run: _Run) -> Advice | None:
     found = harm(run.status.validations, run.losses)
-    if found is None or divergence(run.losses) is not None:
+    if found is None or run.divergence is not None:
         return None
     quarter = _two_digits(run.recipe.optimizer.lr / 4)
     return Advice(
@@ -215,7 +227,7 @@ def _overfitting(run: _Run) -> Advice | None:
     """The guide: 'reduce steps, add caption dropout, diversify data', 'lower rank, or add more training
     data', 'add pose and background diversity'.
     """
-    found = overfitting(run.status.validations, run.losses)
+    found = run.overfitting
     if found is None:
         return None
     steps = _two_digits(found.best.step)
@@ -280,7 +292,7 @@ def _guide_rank(clips: int) -> int:
 def _level(run: _Run) -> Advice | None:
     """No more to learn, or nothing learnt at all."""
     found = plateau(run.status.validations)
-    if found is None or _overfitting(run) is not None:
+    if found is None or run.overfitting is not None:
         return None
     marks = (Mark("validation", found.since_step, found.last.step, "level", found.last.loss),)
     if found.improved < NOTHING_LEARNT:
@@ -366,7 +378,8 @@ def _learning(run: _Run) -> Advice | None:
     if len(curve) < _FEWEST or run.status.is_over:
         return None
     gain = 1 - curve[-1].loss / curve[0].loss
-    if gain < NOTHING_LEARNT:
+    lowest = min(point.loss for point in curve)
+    if gain < NOTHING_LEARNT or curve[-1].loss > lowest * (1 + LEAST_RISE):
         return None
     return Advice(
         "learning", "good", "It learns well",

@@ -18,7 +18,7 @@ from ltx_wizard.app.projects import SampleGuide
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import cut, draft_captions, find_scenes, fix_findings
 from ltx_wizard.commands.following import follow
-from ltx_wizard.commands.training import export_lora, losses_around, paths_in
+from ltx_wizard.commands.training import export_lora, lora_step, losses_around, paths_in
 from ltx_wizard.core.documents import Document, write_document
 from ltx_wizard.core.errors import BadInput, explain_os_error
 from ltx_wizard.core.project import Project
@@ -83,7 +83,7 @@ def demo(given: Namespace, console: Console) -> int:
         measuring = jobs.start_measure(project, measure_job(project, guide, recipe, run, trained))
         measured = follow(measuring, console).result
     with watch.stage("export", "Exporting and verifying"):
-        exported = export_lora(project, run, trained.step, EXPORT_NAME, 1.0, console)
+        exported = export_lora(project, run, lora_step(trained), EXPORT_NAME, 1.0, console)
     lora, comfyui = copy_files([str(exported["lora"]), str(exported["lora_comfyui"])], out / "lora")
     chart = out / "loss.png"
     plots.write_plot(chart, [plots.Line("Training", curves_of(run))], recipe.title or recipe.name)

@@ -17,8 +17,10 @@ from ltx_wizard.core.events import (
     SampleReady,
     SettingChanged,
     StepDone,
+    StepSkipped,
     Validated,
     Warned,
+    WentBack,
 )
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, TrainJob
 from ltx_wizard.core.units import duration_text
@@ -136,8 +138,10 @@ def _event_text(event: Event) -> str:
         return f"  step {event.step}: sample {event.file}"
     if isinstance(event, CheckpointSaved):
         return f"  step {event.step}: checkpoint saved"
-    if isinstance(event, SettingChanged):
+    if isinstance(event, (SettingChanged, WentBack)):
         return f"  {event.text}"
+    if isinstance(event, StepSkipped):
+        return f"  step {event.step}: skipped, its {event.what} was not a number"
     if isinstance(event, Warned):
         return f"  Note: {event.message}"
     return ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from ltx_wizard.app import datasets, jobs, memory_plan, recipes
+from ltx_wizard.app.advisor import Advice, advise, recommended_checkpoint
 from ltx_wizard.app.lab import sample_size
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
@@ -17,7 +18,7 @@ from ltx_wizard.commands.following import event_count, follow
 from ltx_wizard.core.errors import BadSetting, NotFound, NotReady
 from ltx_wizard.core.project import Project, filled_prompt, safe_file_stem
 from ltx_wizard.core.recipe import recipe_settings, with_settings
-from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob
+from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob, TrainJob
 from ltx_wizard.core.units import duration_text, plural
 
 
@@ -66,7 +67,7 @@ def export(given: Namespace, console: Console) -> int:
     """Write the LoRA for diffusers and for ComfyUI, and verify both."""
     project = opened(given.project)
     run = _chosen_run(project, given.run)
-    step = given.step if given.step is not None else _newest_step(run)
+    step = given.step if given.step is not None else _recommended_step(run, console)
     name = given.name or safe_file_stem(project.read_settings().name)
     console.result(export_lora(project, run, step, name, given.strength, console))
     return 0
@@ -156,6 +157,7 @@ def _tell_trained(run: JobFolder, status: JobStatus, console: Console) -> int:
     console.say(f"Trained {plural(status.step, 'step')} in {took}: {lora}")
     if before is not None and after is not None:
         console.say(f"Validation loss: {before:.4f} before, {after:.4f} after.")
+    advice = _tell_advice(run, status, console)
     console.result(
         {
             "run": run.name,
@@ -165,10 +167,34 @@ def _tell_trained(run: JobFolder, status: JobStatus, console: Console) -> int:
             "validation_loss_before": before,
             "validation_loss_after": after,
             "lora": lora,
+            "lora_step": lora_step(status),
+            "advice": [item.id for item in advice],
             "samples": paths_in(run.folder, [item.file for item in status.samples]),
         }
     )
     return 0
+
+
+def _tell_advice(run: JobFolder, status: JobStatus, console: Console) -> list[Advice]:
+    """What the curves say, and which checkpoint to keep where it is not the last."""
+    if lora_step(status) != status.step:
+        found = recommended_checkpoint(status, run.saved_steps())
+        console.say(
+            f"Keep the checkpoint of step {lora_step(status):,}. {found.why if found else ''}".strip()
+        )
+    settings = run.read_job().settings
+    advice = advise(status, settings.recipe) if isinstance(settings, TrainJob) else []
+    for item in advice:
+        console.say(f"{item.title}. {item.text}")
+        for sentence in item.to_do:
+            console.say(f"  {sentence}")
+    return advice
+
+
+def lora_step(status: JobStatus) -> int:
+    """The step of the LoRA that a finished training offers."""
+    step = status.result.get("lora_step")
+    return step if isinstance(step, int) else status.step
 
 
 def _chosen_run(project: Project, name: str | None) -> JobFolder:
@@ -179,6 +205,14 @@ def _chosen_run(project: Project, name: str | None) -> JobFolder:
     if not runs:
         raise NotFound(problem="This project has no run yet.", remedy="Make one with: ltx-wizard train")
     return runs[-1]
+
+
+def _recommended_step(run: JobFolder, console: Console) -> int:
+    found = recommended_checkpoint(jobs.status(run), run.saved_steps())
+    if found is None:
+        return _newest_step(run)
+    console.say(f"Taking the checkpoint of step {found.step:,}. {found.why}")
+    return found.step
 
 
 def _newest_step(run: JobFolder) -> int:

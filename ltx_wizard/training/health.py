@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from ltx_wizard.core.events import Validated
@@ -33,7 +33,7 @@ _SURE_WOBBLE = 4.0
 _LEVEL = 0.015
 """Changes below 1.5 % over a third of the run are none."""
 
-_LEVEL_SHARE = 1 / 3
+_LEVEL_PARTS = 3
 _FEWEST_LEVEL = 4
 
 NOTHING_LEARNT = 0.02
@@ -152,10 +152,12 @@ class DivergenceWatch:
 
 
 def divergence(losses: Losses) -> Divergence | None:
-    """Where the training loss stands at the end of these steps."""
-    watch, found = DivergenceWatch(), None
+    """Where the training loss stands at the end of these steps, and since when."""
+    watch = DivergenceWatch()
+    found: Divergence | None = None
     for step, loss in losses:
-        found = watch.add(step, loss)
+        now = watch.add(step, loss)
+        found = replace(now, since_step=found.since_step, good_step=found.good_step) if now and found else now
     return found
 
 
@@ -215,7 +217,7 @@ def plateau(validations: Sequence[Validated]) -> Plateau | None:
         return None
     last_step = usable[-1].step
     curve = smoothed(usable)
-    late = [point for point in curve if point.step >= last_step * (1 - _LEVEL_SHARE)]
+    late = [point for point in curve if point.step * _LEVEL_PARTS >= last_step * (_LEVEL_PARTS - 1)]
     if len(late) < _FEWEST_LEVEL or len(late) == len(curve):
         return None
     losses = [point.loss for point in late]

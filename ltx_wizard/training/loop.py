@@ -396,14 +396,14 @@ class Training:
             lora_weights(self._transformer),
             self._optimizer,
             recipe.checkpoints.keep,
-            self._best_so_far(step),
+            self._best_so_far(),
         )
         self._saved = step
         self._tell_saved(step)
 
-    def _best_so_far(self, step: int) -> set[int]:
-        """The checkpoint that must not be deleted as too old."""
-        best = best_checkpoint(self._validations, [*self._folder.saved_steps(), step])
+    def _best_so_far(self) -> set[int]:
+        """Of the checkpoints before this one, that which must not be deleted as too old."""
+        best = best_checkpoint(self._validations, self._folder.saved_steps())
         return {best.step} if best and self._recipe.health.keep_best else set()
 
     def _tell_saved(self, step: int) -> None:

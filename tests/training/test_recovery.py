@@ -119,11 +119,11 @@ def test_a_loss_that_climbs_far_sends_the_run_back(dataset: Project, monkeypatch
 
 
 def test_a_run_that_learns_nothing_is_a_plateau(dataset: Project) -> None:
-    folder = new_run(dataset, _recipe(9, **{"optimizer.lr": 1e-9, "validation.loss_every": 1}))
+    folder = new_run(dataset, _recipe(12, **{"optimizer.lr": 1e-9, "validation.loss_every": 1}))
     assert main([str(folder.folder)]) == 0
     found = plateau(folder.status().validations)
     assert found is not None and found.improved < 0.001
-    assert folder.saved_steps()[-1] == 9
+    assert folder.saved_steps()[-1] == 12
 
 
 def test_the_best_checkpoint_is_kept_and_offered_though_it_is_old(

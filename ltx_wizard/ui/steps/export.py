@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from ltx_wizard.app import exports, jobs, lab
+from ltx_wizard.app.advisor import RecommendedCheckpoint, recommended_checkpoint
 from ltx_wizard.app.exports import ExportedLora
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.project import Project, safe_file_stem
@@ -50,7 +51,7 @@ def build(page: Page) -> StepView:
         names = _runs_with_checkpoints(project)
         kept = _kept(project, names)
         chosen = kept.run if kept else names[0] if names else None
-        checkpoints = _checkpoints(project, chosen) if chosen else []
+        checkpoints, proposed = _checkpoints(project, chosen) if chosen else ([], None)
         job = jobs.active_job(project)
         kind = job.read_job().settings.kind if job else ""
         done = exports.exports(project)
@@ -58,9 +59,7 @@ def build(page: Page) -> StepView:
             **dataset.render(project, kind),
             head: _head(len(done)),
             run: gr.update(choices=names, value=chosen),
-            step: gr.update(
-                choices=checkpoints, value=kept.step if kept else checkpoints[0][1] if checkpoints else None
-            ),
+            step: _step_update(checkpoints, proposed, kept),
             strength: kept.strength if kept else 1.0,
             name: safe_file_stem(project.read_settings().name),
             work: _work(project, kind == "export", bool(names)),
@@ -69,8 +68,7 @@ def build(page: Page) -> StepView:
         }
 
     def choose_run(path: str, chosen: str) -> object:
-        checkpoints = _checkpoints(opened(path), chosen)
-        return gr.update(choices=checkpoints, value=checkpoints[0][1] if checkpoints else None)
+        return _step_update(*_checkpoints(opened(path), chosen))
 
     page.light(run.input, choose_run, [page.project, run], [step])
     page.on(primary.click, _export, [run, step, name, strength])
@@ -93,7 +91,7 @@ def _kept(project: Project, runs: Sequence[str]) -> _Kept | None:
     if found is None:
         return None
     lora, strength = found
-    is_there = lora.run in runs and lora.step in [step for _, step in _checkpoints(project, lora.run)]
+    is_there = lora.run in runs and lora.step in [step for _, step in _checkpoints(project, lora.run)[0]]
     return _Kept(lora.run, lora.step, max(LEAST_STRENGTH, min(MOST_STRENGTH, strength))) if is_there else None
 
 
@@ -109,11 +107,32 @@ def _runs_with_checkpoints(project: Project) -> list[str]:
     return [run.name for run in reversed(jobs.runs(project)) if jobs.status(run).checkpoints]
 
 
-def _checkpoints(project: Project, run: str) -> list[tuple[str, int]]:
-    """Newest first, each once; the name says how far it is."""
-    status = jobs.status(jobs.find_run(project, run))
-    steps = sorted({item.step for item in status.checkpoints}, reverse=True)
-    return [(f"step {step:,}" + (" (last)" if step == steps[0] else ""), step) for step in steps]
+def _checkpoints(project: Project, run: str) -> tuple[list[tuple[str, int]], RecommendedCheckpoint | None]:
+    """Those on disk, newest first; the name says how far each is. And the one that is proposed."""
+    folder = jobs.find_run(project, run)
+    steps = folder.saved_steps()[::-1]
+    proposed = recommended_checkpoint(jobs.status(folder), steps)
+    return [(_checkpoint_name(step, steps[0], proposed), step) for step in steps], proposed
+
+
+def _checkpoint_name(step: int, last: int, proposed: RecommendedCheckpoint | None) -> str:
+    """'step 1,400 (recommended)'."""
+    words = ["recommended"] if proposed and proposed.basis == "validation" and proposed.step == step else []
+    words += ["last"] if step == last else []
+    return f"step {step:,}" + (f" ({', '.join(words)})" if words else "")
+
+
+def _step_update(
+    checkpoints: list[tuple[str, int]], proposed: RecommendedCheckpoint | None, kept: _Kept | None = None
+) -> object:
+    """What was kept in the Lab goes before what the validation loss says."""
+    if kept is not None:
+        return gr.update(choices=checkpoints, value=kept.step, info="You kept it in the Lab.")
+    return gr.update(
+        choices=checkpoints,
+        value=proposed.step if proposed else None,
+        info=proposed.why if proposed else None,
+    )
 
 
 def _head(count: int) -> Markup:
