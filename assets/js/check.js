@@ -58,7 +58,7 @@
       return [box, (part, shown) => {
         const [words, ...content] = draw(part);
         shown.hidden = words === null;
-        said.replaceChildren(...[words].flat().filter(Boolean));
+        said.replaceChildren(...[words].flat().filter(Boolean).map((word) => typeof word === "string" ? el("span", {}, word) : word));
         body.replaceChildren(...content.flat().filter(Boolean));
       }];
     }
@@ -157,10 +157,10 @@
     function drawGroups(part) {
       const finding = data.findings.find((item) => item.id === "doubles" && item.count) || data.findings.find((item) => item.id === "alike");
       return el("div.wz-alike", {}, el("div.wz-line", {}, el("h3", {}, groupsSaid(part)), finding ? el("button.wz-btn.small", { type: "button", onclick: () => look(finding) }, "Show all") : null),
-        part.shown.map((group) => el("div.wz-alike-row", {}, clipTile(group.kept, el("span.wz-tile-note", {}, "largest")),
+        part.shown.map((group) => el("div.wz-alike-row", {}, clipTile(group.kept),
           el("div.wz-pictures", {}, group.tiles.map((tile) => clipTile(tile)), group.same + group.near > group.tiles.length ? el("span.wz-more", {}, `+${group.same + group.near - group.tiles.length}`) : null),
           el("p.wz-muted", {}, [group.same ? `${count(group.same, "copy", "copies")} of it` : "", group.near ? `${group.near} at another moment` : ""].filter(Boolean).join(", ")))),
-        part.groups > part.shown.length ? el("p.wz-muted", {}, `and ${count(part.groups - part.shown.length, "smaller group")}`) : null);
+        part.groups > part.shown.length ? el("p.wz-muted", {}, `and ${count(part.groups - part.shown.length, "more group", "more groups")}`) : null);
     }
 
     /* What is kept out of training. */

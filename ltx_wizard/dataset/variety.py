@@ -113,13 +113,16 @@ def _camera(videos: Sequence[ClipQuality], goal: Goal) -> Tally | None:
         return _with(tally, f"In {_share(unsure, len(videos))} the camera's move is not clear enough to say.")
     if goal is Goal.MOTION:
         return _with(tally, _mostly(tally))
-    return _judged(tally, "have a camera that is: {value}", "The LoRA learns to film like that.")
+    move = tally.counts[0][0]
+    still = move in ("static", "handheld")
+    filmed = f"are filmed with a {move} camera" if still else f"are filmed with a camera that {move}"
+    return _judged(tally, filmed, "The LoRA learns to film like that.")
 
 
 def _light(rows: Sequence[tuple[Clip, ClipQuality]], goal: Goal) -> Tally | None:
     if not rows:
         return None
-    measure = f"Mean brightness: dark under {DARK:.0%}, bright over {BRIGHT:.0%}."
+    measure = f"Mean brightness: dark under {100 * DARK:.0f} %, bright over {100 * BRIGHT:.0f} %."
     tally = _tally("Light", (light_of(row) for _, row in rows), len(rows), measure)
     if goal is Goal.MOTION or tally.counts[0][0] == "medium":
         return _with(tally, _mostly(tally))
@@ -130,12 +133,13 @@ def _motion(videos: Sequence[ClipQuality], goal: Goal) -> Tally | None:
     if not videos:
         return None
     measure = (
-        f"How far the picture moves in a second: slow under {SLOW:.0%} of its width, fast over {FAST:.0%}."
+        f"How far the picture moves in a second: slow under {100 * SLOW:.0f} % of its width, "
+        f"fast over {100 * FAST:.0f} %."
     )
     tally = _tally("Motion", (pace_of(row) for row in videos), len(videos), measure)
     if goal is Goal.MOTION:
         return _with(tally, _mostly(tally))
-    return _judged(tally, "move at one pace: {value}", "Videos made with the LoRA tend to it.")
+    return _judged(tally, "move at a {value} pace", "Videos made with the LoRA tend to it.")
 
 
 def _captions(captioned: Sequence[Clip]) -> Tally | None:

@@ -34,7 +34,7 @@ def test_one_look_shows_what_is_alike_and_how_the_clips_differ(many: Project) ->
     assert dict(tallies["Videos and images"].counts) == {"bus.mp4": 6, "hill.mp4": 6}
     assert not tallies["Videos and images"].note
     assert tallies["Light"].note and "All clips are dark" in tallies["Light"].said
-    assert tallies["Camera"].note and "static" in tallies["Camera"].said
+    assert tallies["Camera"].note and "All clips are filmed with a static camera" in tallies["Camera"].said
     assert dict(tallies["Captions name"].counts)["the camera"] == 12
     assert dict(tallies["Captions name"].counts)["what happens one after the other"] == 0  # not judged
     assert not tallies["Captions name"].note
