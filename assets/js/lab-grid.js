@@ -102,11 +102,11 @@
     }
 
     function cellOf(pair, key, name, attributes, lora, strength) {
-      const canvas = el("canvas"), wait = el("span.wz-lab-wait"), measures = el("dl.wz-lab-measures");
+      const canvas = el("canvas"), wait = el("span.wz-lab-wait"), measures = el("dl.wz-lab-measures"), reading = el("p.wz-lab-finding");
       const open = el("button.wz-lab-open", { type: "button", disabled: true, "aria-label": name, onclick: () => on.open(pair, key) }, canvas, wait);
       const star = lora ? el("button.wz-lab-star", { type: "button", title: `Keep ${name} for the export`, "aria-label": `Keep ${name}`, onclick: () => on.keep(lora, strength) }, "★") : null;
-      const box = el("div.wz-lab-cell", { role: "gridcell", "data-pair": pair, "data-cell": key, "data-state": "", ...attributes }, open, star, measures);
-      cells.set(`${pair}/${key}`, { box, open, canvas, wait, measures, lora, strength, key: "", state: "", player: null });
+      const box = el("div.wz-lab-cell", { role: "gridcell", "data-pair": pair, "data-cell": key, "data-state": "", ...attributes }, open, star, measures, reading);
+      cells.set(`${pair}/${key}`, { box, open, canvas, wait, measures, reading, lora, strength, key: "", state: "", player: null });
       return box;
     }
 
@@ -126,6 +126,8 @@
       shown.canvas.hidden = !made;
       if (made) shown.player = player(shown.canvas, cell.strip, cell.layout);
       shown.measures.replaceChildren(...(cell.measures || []).map((item) => el("div", { title: item.note }, el("dt", {}, item.name), el("dd", {}, item.value))));
+      shown.reading.textContent = (cell.readings || [])[0] || "";
+      shown.reading.title = (cell.readings || []).join(" ");
       shown.box.title = made ? `Made in ${cell.seconds}: ${cell.made_on}` : "";
     }
 

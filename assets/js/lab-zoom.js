@@ -10,7 +10,7 @@
     const videos = [0, 1].map(() => el("video", { muted: true, playsInline: true, preload: "auto" }));
     const names = [0, 1].map((side) => el("select.wz-pick", { "aria-label": side ? "Video on the right" : "Video on the left", onchange: (event) => set(side, event.target.value) }));
     const tags = [0, 1].map(() => el("span.wz-zoom-tag"));
-    const tables = [0, 1].map(() => el("dl.wz-lab-measures"));
+    const tables = [0, 1].map(() => el("dl.wz-lab-measures")), findings = [0, 1].map(() => el("p.wz-lab-finding"));
     const keeps = [0, 1].map((side) => el("button.wz-btn.small.soft", { type: "button", onclick: () => keep(side) }, "Keep this one"));
     const handle = el("div.wz-zoom-handle", { role: "slider", tabIndex: 0, "aria-label": "Wipe", "aria-valuemin": 0, "aria-valuemax": 100 });
     const layers = videos.map((video, side) => el(`div.wz-zoom-layer`, { class: `wz-zoom-layer is-${side ? "right" : "left"}` }, video, tags[side]));
@@ -26,7 +26,7 @@
         el("div.wz-line", {}, prompt, close),
         stage,
         el("div.wz-zoom-tools", {}, play, scrub, count, modes),
-        el("div.wz-zoom-sides", {}, ...[0, 1].map((side) => el("div.wz-zoom-side", {}, el("div.wz-line", {}, names[side], el("span.wz-grow"), keeps[side]), tables[side]))),
+        el("div.wz-zoom-sides", {}, ...[0, 1].map((side) => el("div.wz-zoom-side", {}, el("div.wz-line", {}, names[side], el("span.wz-grow"), keeps[side]), tables[side], findings[side]))),
         el("p.wz-zoom-keys", {}, ...keyHelp())));
 
     let drag = false;
@@ -92,7 +92,8 @@
         names[side].value = key;
         tags[side].textContent = nameOf(key);
         if (videos[side].getAttribute("src") !== cell.video) { videos[side].src = cell.video; videos[side].load(); }
-        tables[side].replaceChildren(...(cell.measures.length ? cell.measures : [{ name: "measures", value: "compared with this one", note: "" }]).map((item) => el("div", { title: item.note }, el("dt", {}, item.name), el("dd", {}, item.value))));
+        findings[side].textContent = cell.readings.join(" ");
+        tables[side].replaceChildren(...cell.measures.map((item) => el("div", { title: item.note }, el("dt", {}, item.name), el("dd", {}, item.value))));
         const isKept = !!kept && key === `${kept.lora}|${labStrength(kept.strength)}`;
         keeps[side].hidden = key === "|0";
         keeps[side].disabled = isKept;

@@ -11,23 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ltx_wizard.app import checking, datasets, lab
+from ltx_wizard.app import checking, datasets, lab, recipes
 from ltx_wizard.app.lab import LabView, Place
 from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.lab import LabGrid, LabPrompt, TestName
-from ltx_wizard.core.measures import SampleMeasures
-from ltx_wizard.core.project import Goal, Project, ProjectSettings, trained_caption
+from ltx_wizard.core.measures import COPIED, SAME_LEVELS, STATIC_SHARE, STILL, SampleMeasures
+from ltx_wizard.core.project import TRIGGER_PLACE, Goal, Project, ProjectSettings
 from ltx_wizard.models.catalog import find_model
 
 Verdict = Literal["open", "good", "warn", "bad"]
 
-HARDLY_CHANGED = 3.0
-"""Of 255: below that two videos look alike. Not measured: compression alone makes about 1."""
-COPIED = 0.9
-"""A likeness from which a frame is taken for a copy of a training frame."""
-STATIC = 0.5
-"""Less than this share of the base model's motion is called static. Not measured."""
+HARDLY_CHANGED = 3 * SAME_LEVELS
+"""Of 255: below that two videos look alike at strength 2. Not measured."""
 ONLY_LIKE_TRAINING = 0.4
 """Words unlike training that change less than this share of what words like training do. Not measured."""
 _UNLIKE_PROMPTS = 2
@@ -169,7 +165,7 @@ def _read_strength(places: Sequence[Place], look: str) -> Reading:
                 "Check that the trigger word stands in this prompt.",
             ),
         )
-    if likeness is not None and likeness >= COPIED and likeness > (double.likeness_of_base or 0.0) + 0.05:
+    if _copies(double):
         return Reading(
             "warn",
             "It repeats its training frames",
@@ -199,7 +195,7 @@ def _read_unlike(places: Sequence[Place], look: str) -> Reading:
         + " and ".join(f"{change:.0f}" for change in changes)
         + "."
     )
-    if likeness >= COPIED:
+    if any(map(_copies, unlike)):
         return Reading(
             "bad",
             "It shows its training clips, whatever the words say",
@@ -244,7 +240,15 @@ def _read_first_frame(places: Sequence[Place], look: str) -> Reading:
         f"It moves by {100 * motion:.1f} % of the picture's width a second, "
         f"the base model by {100 * base:.1f} %."
     )
-    if base > 0 and motion < STATIC * base:
+    if base < STILL and motion < STILL:
+        return Reading(
+            "good",
+            "Both stand still",
+            figures,
+            look,
+            ("Choose a clip that moves, or say the motion in its caption, and test again.",),
+        )
+    if motion < STATIC_SHARE * base:
         return Reading(
             "warn",
             "It barely moves",
@@ -272,6 +276,17 @@ _READERS: dict[str, Callable[[Sequence[Place], str], Reading]] = {
 }
 
 
+def _copies(measures: SampleMeasures) -> bool:
+    """Whether it is like a training frame, and not only because the clips are like each other, or because the
+    base model makes such pictures anyway.
+    """
+    likeness = measures.likeness
+    if likeness is None or likeness < COPIED:
+        return False
+    others = (measures.likeness_of_clips, measures.likeness_of_base)
+    return all(other is None or other < likeness for other in others)
+
+
 def _measures(places: Sequence[Place], strength: float, pair: int = 0) -> SampleMeasures:
     for place in places:
         if (place.wanted.strength, place.wanted.pair) == (strength, pair) and place.cell is not None:
@@ -295,15 +310,13 @@ def _clips(project: Project) -> list[Clip]:
 
 
 def _caption(clip: Clip, settings: ProjectSettings) -> str:
-    """As training sees it."""
-    return trained_caption(
-        clip.caption, settings.trigger_word, settings.trigger_placement, settings.trigger_pattern
-    )
+    """As training sees it, with {trigger} for the trigger word."""
+    return recipes.prompt_of_caption(clip.caption, settings)
 
 
 def _scene(scene: str, settings: ProjectSettings) -> str:
     """A scene with the trigger word; of a character, the scene that it is put into."""
     trigger = settings.trigger_word.strip()
     if settings.goal is Goal.CHARACTER and trigger:
-        return f"{trigger} is in this scene: {scene}"
-    return trained_caption(scene, trigger, settings.trigger_placement, settings.trigger_pattern)
+        return f"{TRIGGER_PLACE} is in this scene: {scene}"
+    return recipes.prompt_of_caption(scene, settings)

@@ -417,7 +417,7 @@ def _validation_prompts(facts: _Facts) -> tuple[str, ...]:
     if settings.validation_prompts:
         return settings.validation_prompts
     chosen = _prompt_clips(facts.clips)
-    return tuple(dict.fromkeys(_prompt(clip.caption, settings) for clip in chosen))
+    return tuple(dict.fromkeys(prompt_of_caption(clip.caption, settings) for clip in chosen))
 
 
 def _prompt_clips(clips: Sequence[Clip]) -> list[Clip]:
@@ -432,7 +432,7 @@ def _prompt_clips(clips: Sequence[Clip]) -> list[Clip]:
     return [first, elsewhere[len(elsewhere) // 2]] if elsewhere else [first]
 
 
-def _prompt(caption: str, settings: ProjectSettings) -> str:
+def prompt_of_caption(caption: str, settings: ProjectSettings) -> str:
     """A caption with {trigger} where the trigger word goes."""
     placement = settings.trigger_placement
     if not settings.trigger_word.strip() or has_trigger(caption, settings.trigger_word):

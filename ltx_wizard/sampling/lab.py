@@ -20,18 +20,20 @@ from ltx_wizard.core.documents import write_bytes_atomically, write_document
 from ltx_wizard.core.events import Progress, Warned
 from ltx_wizard.core.lab import CellRequest, Lab, LabCell, LabFolder, Strip, Wanted, in_order_of_use, missing
 from ltx_wizard.core.measures import SampleMeasures
-from ltx_wizard.core.project import Project
+from ltx_wizard.core.project import Project, filled_prompt
 from ltx_wizard.core.report import Cancelled, Report, progress
-from ltx_wizard.core.run import JobFolder
-from ltx_wizard.media.video import read_frames
+from ltx_wizard.core.run import JobFolder, TrainJob
+from ltx_wizard.dataset.dataset import read_clips
+from ltx_wizard.dataset.held_out import held_out_clips
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.ltx_video import SampleRequest
 from ltx_wizard.models.precision import release_memory
 from ltx_wizard.models.recognise import linear_layers
 from ltx_wizard.models.weights import find_files
+from ltx_wizard.sampling.frames import Frames
 from ltx_wizard.sampling.lora_swap import LoraSwap
-from ltx_wizard.sampling.measures import Frames, mean_absolute_change
 from ltx_wizard.sampling.sample import LoadedModel, picture_file, read_first_frame, write_sample
+from ltx_wizard.sampling.sample_meter import SampleMeter
 
 STAGE = "Rendering the Lab"
 _PAUSE_POLL_S = 0.3
@@ -90,6 +92,7 @@ class _Session:
         layers = linear_layers(find_files(spec).transformer)
         self._swap = LoraSwap(self._model.sampler.pipeline, layers, spec.title)
         self._first_frames: dict[str, Frames] = {}
+        self._meters: dict[tuple[int, int, float], SampleMeter] = {}
 
     def render(self, made_before: int) -> int:
         """Make videos until there are none that this model and these words can make. Gives how many."""
@@ -127,7 +130,7 @@ class _Session:
             request=request,
             base=base,
             strip=write_strip(frames, request.fps, self._folder.strip(request.key)),
-            measures=self._measured(request, base),
+            measures=self._measured(item, base),
             seconds=time.monotonic() - began - paused,
             created=time.time(),
             device=_device_name(self._model.device),
@@ -161,12 +164,20 @@ class _Session:
             self._first_frames[name] = read_first_frame(file, request.width, request.height, request.fps)
         return self._first_frames[name]
 
-    def _measured(self, request: CellRequest, base: str) -> SampleMeasures:
+    def _measured(self, item: Wanted, base: str) -> SampleMeasures:
         """Both videos as they lie on disk: so a continued grid measures the same as one that ran through."""
-        frames = _decoded(self._folder.video(request.key))
-        base_frames = _decoded(self._folder.video(base)) if self._folder.made(base) else None
-        change = mean_absolute_change(base_frames, frames) if base_frames is not None else None
-        return SampleMeasures(change=change)
+        request = item.request
+        of_base = self._folder.video(base) if base != request.key and self._folder.made(base) else None
+        words = filled_prompt(item.prompt.text, "")
+        video = self._folder.video(request.key)
+        return self._meter(request).measure(video, of_base, words, self._report, request.first_frame)
+
+    def _meter(self, request: CellRequest) -> SampleMeter:
+        size = (request.width, request.height, request.fps)
+        if size not in self._meters:
+            left_out, mirrored = _training(self._project, self._folder.read())
+            self._meters[size] = SampleMeter(self._project, *size, left_out, mirrored)
+        return self._meters[size]
 
     def _wait_while_paused(self) -> float:
         """Seconds that somebody let the job wait. Raises Cancelled where it is asked to stop meanwhile."""
@@ -212,8 +223,17 @@ def write_strip(frames: Frames, fps: float, path: Path) -> Strip:
     )
 
 
-def _decoded(path: Path) -> Frames:
-    return np.stack(list(read_frames(path)))
+def _training(project: Project, lab: Lab) -> tuple[set[str], bool]:
+    """Clips that the newest run of the grid was not trained on, and whether it saw clips mirrored."""
+    runs = sorted({lora.run for lora in map(lab.lora, lab.grid.loras) if lora is not None and lora.run})
+    if not runs:
+        return set(), False
+    settings = JobFolder.open(project.runs_folder / runs[-1]).read_job().settings
+    if not isinstance(settings, TrainJob):
+        return set(), False
+    recipe = settings.recipe
+    left_out = held_out_clips(read_clips(project), recipe.data.held_out_share, recipe.seed)
+    return left_out, recipe.data.mirror != "off"
 
 
 def _device_name(device: torch.device) -> str:

@@ -14,7 +14,7 @@ from ltx_wizard.app import jobs, lab, lab_tests
 from ltx_wizard.app.lab import LabView, Place
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.lab import MAIN, LabCell, LabFolder, LabGrid
-from ltx_wizard.core.measures import SampleMeasures
+from ltx_wizard.core.measures import SampleMeasures, readings
 from ltx_wizard.core.project import Project, filled_prompt
 from ltx_wizard.core.units import duration_text, plural
 from ltx_wizard.ui import media
@@ -151,6 +151,7 @@ def _cell(project: Project, place: Place) -> Json:
         "frames": place.cell.request.frames,
         "fps": place.cell.request.fps,
         "measures": measure_words(place.cell.measures),
+        "readings": readings(place.cell.measures),
         "seconds": duration_text(place.cell.seconds),
         "made_on": _made_on(place.cell),
     }
@@ -175,6 +176,8 @@ def measure_words(measures: SampleMeasures) -> list[Json]:
         base = measures.likeness_of_base
         other = f" The base model's: {base:.2f}." if base is not None else ""
         note = f"To the nearest training frame, 0 to 1; near 1 is a copy.{other}"
+        clips = measures.likeness_of_clips
+        note += f" Your clips to each other: {clips:.2f}." if clips is not None else ""
         add("like training", f"{measures.likeness:.2f}", note)
     if measures.sharpness is not None:
         base = measures.sharpness_of_base
