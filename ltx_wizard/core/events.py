@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from ltx_wizard.core.documents import Settings
 from ltx_wizard.core.errors import explain_os_error
+from ltx_wizard.core.measures import SampleMeasures
 
 
 class _Event(Settings):
@@ -115,7 +116,10 @@ class Validated(_Event):
 
 
 class SampleReady(_Event):
-    """A sample video, made with the LoRA of this step (0: the base). file is relative to the run folder."""
+    """A sample video, made with the LoRA of this step (0: the base). file is relative to the run folder.
+
+    measures: against the base's sample of the same prompt; None in events of earlier versions.
+    """
 
     kind: Literal["sample"] = "sample"
     step: int
@@ -123,6 +127,7 @@ class SampleReady(_Event):
     prompt: str
     seed: int
     file: str
+    measures: SampleMeasures | None = None
 
 
 class CheckpointSaved(_Event):

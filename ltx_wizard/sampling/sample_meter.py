@@ -25,7 +25,6 @@ from ltx_wizard.sampling.training_frames import training_index
 class SampleMeter:
     """Measures the samples of one size against the base model's and against the training frames.
 
-    The index of training frames and a CLIP model, where there is one, are got ready at the first sample.
     left_out: clips that are kept out of training. mirrored: whether clips are trained mirrored as well.
     """
 
@@ -42,6 +41,17 @@ class SampleMeter:
         self._left_out, self._mirrored = left_out, mirrored
         self._ready: tuple[TrainingIndex | None, PromptJudge | None] | None = None
 
+    def get_ready(self, report: Report) -> tuple[TrainingIndex | None, PromptJudge | None]:
+        """The index of training frames, and a CLIP model where there is one; made or loaded once.
+
+        Raises Cancelled, NoSpace or NoPermission.
+        """
+        if self._ready is None:
+            width, height = self._size
+            index = training_index(self._project, width, height, report, self._left_out, self._mirrored)
+            self._ready = index, find_judge(report)
+        return self._ready
+
     def measure(
         self, video: Path, base: Path | None, prompt: str, report: Report, started_from: str = ""
     ) -> SampleMeasures:
@@ -50,11 +60,7 @@ class SampleMeter:
 
         Raises BadMediaFile for a video that cannot be read, Cancelled, NoSpace or NoPermission.
         """
-        if self._ready is None:
-            width, height = self._size
-            index = training_index(self._project, width, height, report, self._left_out, self._mirrored)
-            self._ready = index, find_judge(report)
-        index, judge = self._ready
+        index, judge = self.get_ready(report)
         frames, base_frames = _read(video), _read_if_good(base)
         measures = measure_sample(frames, base_frames, index, self._fps, started_from)
         if judge is None or not prompt:

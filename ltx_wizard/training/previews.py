@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from diffusers import LTXVideoTransformer3DModel
 
 from ltx_wizard.core.events import SampleReady
+from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.project import Project, ProjectSettings, filled_prompt
 from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.report import Report, progress
@@ -22,8 +24,9 @@ from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.dataset.encode import Encoders, Example
 from ltx_wizard.models.ltx_video import Sampler, SampleRequest, TextEmbedding, load_scheduler, load_vae
 from ltx_wizard.models.precision import release_memory
-from ltx_wizard.sampling.measures import Frames
+from ltx_wizard.sampling.frames import Frames
 from ltx_wizard.sampling.sample import STAGE, read_first_frame, step_reporter, write_sample
+from ltx_wizard.sampling.sample_meter import SampleMeter, keep_measures
 
 FROM_FRAME = "(from a first frame)"
 """Ends the name of an image-to-video sample."""
@@ -31,10 +34,13 @@ FROM_FRAME = "(from a first frame)"
 
 @dataclass(frozen=True)
 class _Sample:
-    """One of the videos that are made every time. index: its row, the same over the run."""
+    """One of the videos that are made every time. index: its row, the same over the run. words: the prompt
+    without the trigger word.
+    """
 
     index: int
     prompt: str
+    words: str
     from_frame: bool
 
     @property
@@ -58,13 +64,23 @@ class Previews:
     ) -> None:
         self._validation = recipe.validation
         self._encoders, self._transformer, self._texts = encoders, transformer, texts
-        self._samples = _samples(recipe, self.prompts_of(recipe, project.read_settings()))
+        self._samples = _samples(recipe, project.read_settings())
         bucket = _common_bucket(examples)
         self._size = recipe.validation.size_for(bucket)
         self._first_frame: Frames | None = None
+        self._started_from = ""
         if any(sample.from_frame for sample in self._samples):
-            self._first_frame = self._read_frame(project, clip_to_start_from(examples, bucket))
+            self._started_from = clip_to_start_from(examples, bucket)
+            self._first_frame = self._read_frame(project, self._started_from)
         self._sampler: Sampler | None = None
+        self._meter = SampleMeter(
+            project,
+            self._size[0],
+            self._size[1],
+            encoders.spec.fps,
+            left_out=_not_trained(project, examples),
+            mirrored=recipe.data.mirror != "off",
+        )
 
     @staticmethod
     def prompts_of(recipe: Recipe, settings: ProjectSettings) -> list[str]:
@@ -76,14 +92,16 @@ class Previews:
         missing = [sample for sample in self._samples if sample.index not in made]
         if not missing:
             return
+        self._meter.get_ready(report)
         progress(report, STAGE, 0, len(missing))
         sampler = self._ready()
         self._transformer.eval()
         for place, sample in enumerate(missing):
             request = self._request(sample)
             frames = sampler.sample(request, step_reporter(report, place, len(missing), request.steps))
-            path = folder.samples_folder / f"step-{step:06d}-prompt-{sample.index}.mp4"
+            path = _video(folder, step, sample)
             write_sample(path, frames, request.fps)
+            measures = self._measured(sample, path, _video(folder, 0, sample) if step else None, report)
             report.emit(
                 SampleReady(
                     step=step,
@@ -91,9 +109,17 @@ class Previews:
                     prompt=sample.name,
                     seed=request.seed,
                     file=path.relative_to(folder.folder).as_posix(),
+                    measures=measures,
                 )
             )
         self._rest()
+
+    def _measured(self, sample: _Sample, video: Path, base: Path | None, report: Report) -> SampleMeasures:
+        """Kept beside the video as well."""
+        started_from = self._started_from if sample.from_frame else ""
+        measures = self._meter.measure(video, base, sample.words, report, started_from)
+        keep_measures(video, measures)
+        return measures
 
     def _request(self, sample: _Sample) -> SampleRequest:
         width, height, frames = self._size
@@ -141,12 +167,29 @@ def clip_to_start_from(examples: Sequence[Example], bucket: str) -> str:
     return ranked[0].clip_id
 
 
-def _samples(recipe: Recipe, prompts: Sequence[str]) -> list[_Sample]:
-    from_words = [_Sample(index, prompt, False) for index, prompt in enumerate(prompts)]
+def _samples(recipe: Recipe, settings: ProjectSettings) -> list[_Sample]:
+    prompts = Previews.prompts_of(recipe, settings)
+    words = [filled_prompt(prompt, "") for prompt in recipe.validation.prompts]
+    from_words = [
+        _Sample(index, prompt, plain, False)
+        for index, (prompt, plain) in enumerate(zip(prompts, words, strict=True))
+    ]
     if not recipe.validation.first_frame:
         return from_words
-    from_a_frame = [_Sample(len(prompts) + index, prompt, True) for index, prompt in enumerate(prompts)]
+    from_a_frame = [
+        replace(sample, index=len(prompts) + sample.index, from_frame=True) for sample in from_words
+    ]
     return from_words + from_a_frame
+
+
+def _video(folder: JobFolder, step: int, sample: _Sample) -> Path:
+    return folder.samples_folder / f"step-{step:06d}-prompt-{sample.index}.mp4"
+
+
+def _not_trained(project: Project, examples: Sequence[Example]) -> set[str]:
+    """Clips that no likeness to them means memorising: kept out, or left out."""
+    trained = {example.clip_id for example in examples if not example.held_out}
+    return {clip.id for clip in read_clips(project)} - trained
 
 
 def _common_bucket(examples: Sequence[Example]) -> str:
