@@ -51,7 +51,7 @@ def build(page: Page) -> StepView:
         names = _runs_with_checkpoints(project)
         kept = _kept(project, names)
         chosen = kept.run if kept else names[0] if names else None
-        checkpoints, proposed = _checkpoints(project, chosen) if chosen else ([], None)
+        checkpoints, proposed = checkpoint_choices(project, chosen) if chosen else ([], None)
         job = jobs.active_job(project)
         kind = job.read_job().settings.kind if job else ""
         done = exports.exports(project)
@@ -68,7 +68,7 @@ def build(page: Page) -> StepView:
         }
 
     def choose_run(path: str, chosen: str) -> object:
-        return _step_update(*_checkpoints(opened(path), chosen))
+        return _step_update(*checkpoint_choices(opened(path), chosen))
 
     page.light(run.input, choose_run, [page.project, run], [step])
     page.on(primary.click, _export, [run, step, name, strength])
@@ -91,7 +91,7 @@ def _kept(project: Project, runs: Sequence[str]) -> _Kept | None:
     if found is None:
         return None
     lora, strength = found
-    is_there = lora.run in runs and lora.step in [step for _, step in _checkpoints(project, lora.run)[0]]
+    is_there = lora.run in runs and lora.step in jobs.find_run(project, lora.run).saved_steps()
     return _Kept(lora.run, lora.step, max(LEAST_STRENGTH, min(MOST_STRENGTH, strength))) if is_there else None
 
 
@@ -107,7 +107,9 @@ def _runs_with_checkpoints(project: Project) -> list[str]:
     return [run.name for run in reversed(jobs.runs(project)) if jobs.status(run).checkpoints]
 
 
-def _checkpoints(project: Project, run: str) -> tuple[list[tuple[str, int]], RecommendedCheckpoint | None]:
+def checkpoint_choices(
+    project: Project, run: str
+) -> tuple[list[tuple[str, int]], RecommendedCheckpoint | None]:
     """Those on disk, newest first; the name says how far each is. And the one that is proposed."""
     folder = jobs.find_run(project, run)
     steps = folder.saved_steps()[::-1]
