@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ltx_wizard.app import captioners as caption_servers
-from ltx_wizard.app import datasets, memory_plan
+from ltx_wizard.app import checking, datasets, memory_plan
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import (
     Supervisor,
@@ -228,6 +228,9 @@ def apply_fix(project: Project, finding: Finding) -> JobFolder | None:
         return start(project, CheckClipsJob())
     if finding.fix == "crop_bars":
         return start(project, CropJob(clip_ids=finding.clip_ids))
+    if finding.fix == "leave_out":
+        checking.leave_out(project, finding, finding.clip_ids)
+        return None
     if finding.fix == "split_at_cuts":
         refuse_while_running(project)  # before anything changes
         apply_at_once(project, finding.fix, finding.clip_ids)

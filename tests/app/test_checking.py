@@ -79,6 +79,8 @@ def test_what_is_left_out_from_a_finding_is_what_was_chosen_of_it_and_comes_back
     assert len(read_clips(many)) == 12
     with pytest.raises(NotFound, match="back already"):
         checking.bring_back(many, ["clip-005"])
+    assert jobs.apply_fix(many, finding) is None  # all of it at once, as the command line does
+    assert [(item.clip.id, item.reason) for item in checking.look(many).left_out] == [("clip-005", "doubles")]
 
 
 def test_copies_say_how_many_captions_name_a_side_or_writing(many: Project) -> None:
