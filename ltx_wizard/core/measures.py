@@ -79,30 +79,6 @@ def readings(measures: SampleMeasures) -> list[str]:
     return [text for text in found if text]
 
 
-def figures(measures: SampleMeasures) -> list[tuple[str, str]]:
-    """What was measured, as (name, value) with the base beside it: ('Motion', '0.041 (base 0.120)')."""
-    base = measures.motion_of_base
-    rows = (
-        ("Motion", measures.motion, _beside("base", base, 3), 3),
-        ("Like a training frame", measures.likeness, _beside("base", measures.likeness_of_base, 2), 2),
-        ("Sharpness", measures.sharpness, _beside("base", measures.sharpness_of_base, 2), 2),
-        ("Change", measures.change, "", 1),
-        (
-            "Prompt agreement",
-            measures.prompt_agreement,
-            _beside("base", measures.prompt_agreement_of_base, 3),
-            3,
-        ),
-    )
-    return [
-        (name, f"{value:.{digits}f}{beside}") for name, value, beside, digits in rows if value is not None
-    ]
-
-
-def _beside(name: str, value: float | None, digits: int) -> str:
-    return f" ({name} {value:.{digits}f})" if value is not None else ""
-
-
 def _likeness(measures: SampleMeasures) -> str:
     if measures.likeness is None or measures.likeness < CLOSE:
         return ""
