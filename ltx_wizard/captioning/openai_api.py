@@ -185,6 +185,11 @@ def _content(clip: ToCaption) -> list[dict[str, object]]:
 
 def _text_of(answer: dict[str, Any]) -> str:
     """The caption in an answer. Raises JobFailed for one without."""
+    if answer.get("error") and not answer.get("choices"):  # some servers fail with status 200
+        raise JobFailed(
+            problem=f"The server failed{_told(answer['error'])}",
+            remedy="Look at its own log, then start again.",
+        )
     try:
         message = answer["choices"][0]["message"]
         content = message.get("content")
@@ -292,12 +297,17 @@ def _adapt(body: dict[str, Any], said: str) -> bool:
 
 def _said(answer: httpx.Response, key: str) -> str:
     """': what the server said', on one line and without the key; '.' for nothing to read."""
-    text = "" if _is_page(answer) else answer.text
+    text: object = "" if _is_page(answer) else answer.text
     with suppress(ValueError, KeyError, TypeError):
-        found = json.loads(text)
-        error = found.get("error", found.get("message", found)) if isinstance(found, dict) else found
-        text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
-    clean = " ".join(text.replace(key, "***").split() if key else text.split())[:200].rstrip(".")
+        found = json.loads(answer.text)
+        text = found.get("error", found.get("message", found)) if isinstance(found, dict) else found
+    return _told(text, key)
+
+
+def _told(error: object, key: str = "") -> str:
+    """As _said, of the text or object that tells the error."""
+    text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    clean = " ".join((text.replace(key, "***") if key else text).split())[:200].rstrip(".")
     return f": {clean}." if clean else "."
 
 

@@ -272,6 +272,11 @@ def test_thoughts_alone_are_no_caption(server: CaptionServer, clip: ToCaption, a
     assert "Instruct" in error.remedy
 
 
+def test_an_error_that_comes_as_an_answer_is_told(server: CaptionServer, clip: ToCaption) -> None:
+    server.always = Answer(200, b'{"error": {"message": "model crashed\\nat load"}}')
+    assert failure(server, clip).problem == "The server failed: model crashed at load."
+
+
 def test_an_answer_of_another_shape_is_told(server: CaptionServer, clip: ToCaption) -> None:
     server.always = Answer(200, b'{"result": "ok"}')
     assert failure(server, clip).problem == "The server's answer holds no text."
