@@ -24,13 +24,13 @@ from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.documents import Settings, read_lines, write_lines
 from ltx_wizard.core.errors import BadDocument, BadMediaFile
 from ltx_wizard.core.lint import MEASURED_METHOD
-from ltx_wizard.core.project import Project, SceneSettings
-from ltx_wizard.core.report import Cancelled, Report, SilentReport, progress
+from ltx_wizard.core.project import Project
+from ltx_wizard.core.report import Cancelled, Report, progress
 from ltx_wizard.core.run import CheckClipsJob
+from ltx_wizard.dataset.clip_cuts import cuts_inside
 from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.dataset.importing import content_hash
-from ltx_wizard.dataset.scenes import find_scenes
-from ltx_wizard.media.video import Frame, MediaFacts, decode, read_image, shown_size, to_rgb
+from ltx_wizard.media.video import Frame, decode, read_image, shown_size, to_rgb
 
 STAGE = "Looking at clips"
 
@@ -42,7 +42,7 @@ MeasureCamera = Callable[[Project, Clip], tuple[str, ...]]
 
 Grey = np.ndarray[Any, np.dtype[np.uint8]]
 
-_METHOD = 10 * MEASURED_METHOD + 1
+_METHOD = 10 * MEASURED_METHOD + 2
 """The last digit is raised when something is measured otherwise here: what was measured before is then
 measured again, as it is when the camera is.
 """
@@ -57,7 +57,6 @@ _BAR_LEVEL, _BAR_SMALL_LEVEL, _BAR_LEAST, _BAR_MOST = 24, 36, 0.02, 0.35
 _BAR_STEP = 10
 _CHANGED_LEVELS = 10
 _APART_S = 0.5
-_CUT_SUSPECT_LEVELS = 8.0
 _FLAT_DETAIL = 20.0
 _MOST_THREADS = 4
 _SAVE_EVERY_S = 5.0
@@ -152,8 +151,7 @@ def measure(path: Path, clip: Clip, camera: Callable[[Clip], tuple[str, ...]]) -
     measured["changing"] = _changing(greys, times)
     measured["motion"] = _motion(greys, times)
     measured["camera"] = _camera(clip, camera)
-    if _may_hold_cuts(greys, times):
-        measured["cuts"], measured["blends"] = _cuts(path, clip)
+    measured["cuts"], measured["blends"] = cuts_inside(path, clip, greys, times)
     return measured
 
 
@@ -340,34 +338,6 @@ def _camera(clip: Clip, camera: Callable[[Clip], tuple[str, ...]]) -> tuple[str,
         return camera(clip)
     except BadMediaFile:  # too short to say
         return ()
-
-
-def _may_hold_cuts(greys: Sequence[Grey], times: Sequence[float]) -> bool:
-    """A cheap look, so that quiet clips are not decoded a second time."""
-    soft = [cv2.resize(grey, _TINY_PX, interpolation=cv2.INTER_AREA) for grey in greys]
-    apart = max(1, round(_APART_S / max(times[-1] / max(len(times) - 1, 1), 1e-6)))
-    return any(
-        float(cv2.absdiff(one, other).mean()) > _CUT_SUSPECT_LEVELS
-        for one, other in zip(soft, soft[apart:], strict=False)
-    )
-
-
-def _cuts(path: Path, clip: Clip) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    facts = MediaFacts(
-        kind=clip.kind,
-        width=clip.width,
-        height=clip.height,
-        fps=clip.fps,
-        frames=clip.frames,
-        duration_s=clip.duration_s,
-        rotation=0,
-        has_audio=clip.has_audio,
-        variable_frame_rate=False,
-        codec="",
-    )
-    scenes = find_scenes(path, facts, SceneSettings(), SilentReport())
-    cuts = tuple(scene.start_frame for scene in scenes[1:])
-    return cuts, tuple(scene.start_frame for scene in scenes if not scene.keep)
 
 
 def _inside(picture: Frame, box: Box | None) -> Frame:

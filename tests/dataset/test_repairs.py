@@ -49,7 +49,7 @@ def shot(seed: int, count: int) -> np.ndarray:
 
 
 def look(project: Project) -> None:
-    run_check_clips(project, CheckClipsJob(), SilentReport(), lambda path: ())
+    run_check_clips(project, CheckClipsJob(), SilentReport(), lambda _project, _clip: ())
 
 
 def cut(project: Project) -> dict[str, Any]:
