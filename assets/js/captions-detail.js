@@ -3,15 +3,17 @@
   "use strict";
   const { el } = window.wizard;
   const PARTS = ["action", "appearance", "background", "camera", "light", "over time"];
-  const MOST = 200, FEW = 20;
 
-  /* on: typed(text), accept(), again(), remove(button), fix(rule), restore(text). */
+  /* on: typed(text), accept(), again(), remove(button), fix(rule), restore(text), tag({add} or {remove}). */
   window.wizard.clipDetail = (on) => {
     const set = (element, text) => { if (element.textContent !== text) element.textContent = text; };
     const stage = el("div.wz-clip-view"), facts = el("div.wz-clip-facts"), measured = el("p.wz-measured");
     const parts = el("div.wz-parts", { "aria-label": "What this caption names" }, PARTS.map((name) => el("span.wz-part", {}, name)));
     const notes = el("ul.wz-lint");
-    const side = el("div.wz-clip-side", {}, stage, facts, measured, parts, notes);
+    const tagged = el("span.wz-tag-list"), known = el("datalist", { id: "captions-known-tags" });
+    const tagField = el("input.wz-tag-field", { type: "text", placeholder: "add a tag", "aria-label": "Add a tag", title: "A word to find this clip by; it is not trained (t)", spellcheck: false, autocomplete: "off", list: known.id,
+      onkeydown: (event) => { if (event.key === "Enter" && tagField.value.trim()) { on.tag({ add: tagField.value }); tagField.value = ""; } } });
+    const side = el("div.wz-clip-side", {}, stage, facts, measured, parts, el("div.wz-tags", {}, tagged, tagField, known), notes);
 
     const text = el("textarea.wz-caption-text", { spellcheck: true, "aria-label": "Caption", placeholder: "A tabby cat runs to the right through tall grass. The camera follows at the cat's height. Low evening sun ..." });
     text.addEventListener("input", () => on.typed(text.value));
@@ -28,8 +30,8 @@
     const root = el("div.wz-clip-detail", {}, side, box);
     let shown = "", url = "";
 
-    /* clip: the row. detail: what the app told of it, or null while it is asked. dirty: not on disk yet. */
-    function show(clip, detail, dirty) {
+    /* clip: the row. detail: what the app told of it, or null while it is asked. dirty: not on disk yet. data: of all clips. */
+    function show(clip, detail, dirty, data) {
       root.hidden = !clip;
       if (!clip) { stop(); return; }
       if (url !== clip.url) {
@@ -46,6 +48,7 @@
         shown = clip.id;
       }
       remove.dataset.clip = clip.id;
+      drawTags(clip, data.summary.tags);
       facts.replaceChildren(...[el("span.wz-fact-name", { title: clip.name }, clip.name), el("span.num", {}, clip.is_image ? clip.size : `${clip.at} · ${clip.duration} s · ${clip.size}`),
         clip.regularisation ? el("span.wz-badge.soft", {}, "ordinary: without the trigger word") : null, clip.held_out ? el("span.wz-badge", {}, "kept for validation") : null].filter(Boolean));
       set(measured, motionText(clip, detail));
@@ -62,9 +65,9 @@
       saved.classList.toggle("is-dirty", dirty);
       const count = (text.value.match(/\S+/g) || []).length;
       set(words, `${count} ${count === 1 ? "word" : "words"}`);
-      bar.style.width = `${Math.min(100, (100 * count) / MOST)}%`;
-      bar.parentElement.className = `wz-word-bar${count > MOST || count < FEW ? " is-off" : ""}`;
-      bar.parentElement.title = `${FEW} to ${MOST} words are good`;
+      bar.style.width = `${Math.min(100, (100 * count) / data.most_words)}%`;
+      bar.parentElement.className = `wz-word-bar${count > data.most_words || count < data.least_words ? " is-off" : ""}`;
+      bar.parentElement.title = `${data.least_words} to ${data.most_words} words are good`;
       accept.disabled = clip.state !== "draft";
       accept.hidden = clip.state !== "draft";
       if (!detail || detail.id !== clip.id) { if (!detail) notes.replaceChildren(); return; }
@@ -74,6 +77,14 @@
       past.replaceChildren(...(detail.past || []).map((was) => el("li", {},
         el("div.wz-line", {}, el("span.wz-muted", {}, `${when(was.until)} · ${was.source || "nobody"}`), el("span.wz-grow"),
           el("button.wz-btn.small.quiet", { type: "button", onclick: () => on.restore(was.text) }, "Bring back")), el("p", {}, was.text))));
+    }
+
+    function drawTags(clip, all) {
+      const key = JSON.stringify([clip.tags, Object.keys(all)]);
+      if (tagged.dataset.key === key) return;
+      tagged.dataset.key = key;
+      tagged.replaceChildren(...clip.tags.map((tag) => el("button.wz-tag", { type: "button", title: `Take '${tag}' off this clip`, onclick: () => on.tag({ remove: tag }) }, tag)));
+      known.replaceChildren(...Object.keys(all).filter((tag) => !clip.tags.includes(tag)).map((value) => el("option", { value })));
     }
 
     function drawNotes(findings) {
@@ -114,6 +125,6 @@
       if (video) video.paused ? video.play().catch(() => {}) : video.pause();
     }
 
-    return { root, text, show, stop, togglePlay, focus: () => text.focus() };
+    return { root, text, show, stop, togglePlay, focus: () => text.focus(), focusTag: () => tagField.focus() };
   };
 })();

@@ -62,12 +62,12 @@
         tick: el("input.wz-clip-tick", { type: "checkbox", tabIndex: -1, "aria-label": "Select" }),
         video: el("video", { muted: true, loop: true, playsInline: true, preload: "none", tabIndex: -1 }),
         image: el("img", { alt: "", loading: "lazy" }),
-        name: el("span.wz-clip-name"), caption: el("span.wz-clip-caption"), marks: el("span.wz-clip-marks"), state: el("span.wz-clip-state"),
+        name: el("span.wz-clip-name"), caption: el("span.wz-clip-caption"), marks: el("span.wz-clip-marks"), tags: el("span.wz-clip-tags"), state: el("span.wz-clip-state"),
       };
       parts.video.muted = true;
       const item = el("div.wz-clip", { role: "option" },
         el("span.wz-clip-preview", {}, parts.image, parts.video, parts.tick),
-        el("span.wz-clip-text", {}, el("span.wz-clip-line", {}, parts.name, parts.state), parts.caption, parts.marks));
+        el("span.wz-clip-text", {}, el("span.wz-clip-line", {}, parts.name, parts.state), parts.caption, el("span.wz-clip-line", {}, parts.marks, parts.tags)));
       item.parts = parts;
       item.addEventListener("click", (event) => {
         if (event.target === parts.tick || event.shiftKey || event.ctrlKey || event.metaKey) on.select(item.dataset.clip, event.shiftKey);
@@ -95,6 +95,7 @@
       set(parts.caption, clip.caption || "no caption yet");
       const notes = clip.rules.filter((rule) => rule !== "missing").length;
       set(parts.state, clip.state === "missing" ? "empty" : clip.state === "draft" ? "draft" : notes ? "" : "✓");
+      set(parts.tags, clip.tags.join(" "));
       set(parts.marks, notes ? `${notes} ${notes === 1 ? "note" : "notes"}` : "");
     }
 

@@ -3,9 +3,9 @@
   "use strict";
   const { el, fetchJson, state: page } = window.wizard;
   const STATES = [["all", "All"], ["missing", "No caption"], ["draft", "Drafts"], ["written", "Written"]];
-  const LENGTHS = [["", "Any length"], ["0-19", "Under 20 words"], ["20-59", "20 to 59"], ["60-200", "60 to 200"], ["201-99999", "Over 200"]];
+  const MIDDLE_WORDS = 60;
   const RULES = {
-    missing: "no caption", short: "under 20 words", long: "over 200 words", motion: "no movement", camera: "no camera", light: "no light",
+    missing: "no caption", short: "too few words", long: "too many words", motion: "no movement", camera: "no camera", light: "no light",
     contradiction: "against the measured camera", opener: "'The video shows ...'", absent: "says what is absent", same_text: "repeated between clips",
     repeats: "a sentence twice", cut_off: "ends in the middle", slots: "brackets to fill in", refusal: "a model's excuse", markup: "characters to clean",
     trigger_missing: "trigger word missing", trigger_doubled: "trigger word doubled",
@@ -25,31 +25,32 @@
 
   /* on: filtered(filter), view(mode), bulk(sent), recaption(overwrite, captioner), undo(), redo(), targets() gives {ids, text, all}, project(). */
   window.wizard.clipTools = (on) => {
-    const filter = { state: "all", rule: "", text: "", length: "", part: -1 };
+    const filter = { state: "all", rule: "", text: "", length: "", part: -1, tag: "" };
     const iconButton = (name, title, act, more = {}) => el("button.wz-icon-btn", { type: "button", title, "aria-label": title, onclick: act, ...more }, symbol(name));
     const change = (part) => { Object.assign(filter, part); on.filtered(filter); };
 
     const states = el("div.wz-filter", {}, STATES.map(([name]) => el("button", { type: "button", "data-filter": name, onclick: () => change({ state: name }) })));
     const rules = el("select.wz-pick", { "aria-label": "Findings", onchange: () => change({ rule: rules.value }) });
-    const lengths = el("select.wz-pick", { "aria-label": "Length", onchange: () => change({ length: lengths.value }) }, LENGTHS.map(([value, title]) => el("option", { value }, title)));
+    const lengths = el("select.wz-pick", { "aria-label": "Length", onchange: () => change({ length: lengths.value }) });
+    const tags = el("select.wz-pick", { "aria-label": "Tags", hidden: true, onchange: () => change({ tag: tags.value }) });
     const search = el("input.wz-search", { type: "search", placeholder: "Search captions", "aria-label": "Search captions", oninput: () => change({ text: search.value.toLowerCase() }) });
     const list = iconButton("list", "List", () => on.view("list")), grid = iconButton("grid", "Grid", () => on.view("grid"));
     const undo = iconButton("undo", "Undo", () => on.undo(), { id: "captions-undo" }), redo = iconButton("redo", "Do again", () => on.redo(), { id: "captions-redo" });
-    const help = el("div.wz-key-help", { hidden: true }, [["j k", "next, previous"], ["e", "edit"], ["Esc", "leave the text"], ["a", "accept, go on"], ["r", "caption again"], ["space", "play or pause"], ["x", "select"], ["g", "list or grid"], ["/", "search"], ["u", "undo"], ["U", "do again"]]
+    const help = el("div.wz-key-help", { hidden: true }, [["j k", "next, previous"], ["e", "edit"], ["Esc", "leave the text"], ["a", "accept, go on"], ["r", "caption again"], ["space", "play or pause"], ["x", "select"], ["t", "add a tag"], ["g", "list or grid"], ["/", "search"], ["u", "undo"], ["U", "do again"]]
       .map(([keys, what]) => el("span", {}, ...keys.split(" ").map((key) => el("kbd", {}, key)), ` ${what}`)));
     const keys = iconButton("keys", "Keys", () => { help.hidden = !help.hidden; on.resized(); });
 
     const meters = el("div.wz-meters", { "aria-label": "How many captions name what" });
     const target = el("span.wz-target");
-    const drawerButtons = [["replace", "Replace"], ["around", "Add text"], ["captioner", "Captioner"]]
-      .map(([name, title]) => el("button.wz-btn.small", { type: "button", "data-drawer": name, title: { replace: "Search and replace, with a preview", around: "Prefix and suffix", captioner: "Choose a captioner, and write captions with it" }[name],
+    const drawerButtons = [["tags", "Tag"], ["replace", "Replace"], ["around", "Add text"], ["captioner", "Captioner"]]
+      .map(([name, title]) => el("button.wz-btn.small", { type: "button", "data-drawer": name, title: { tags: "Words to find clips by", replace: "Search and replace, with a preview", around: "Prefix and suffix", captioner: "Choose a captioner, and write captions with it" }[name],
         onclick: () => open(drawer.dataset.open === name ? "" : name) }, title));
     const acceptAll = el("button.wz-btn.small", { type: "button", id: "captions-accept-all", onclick: () => on.bulk({ do: "accept" }), title: "Count these drafts as read" }, "Accept");
     const fixAll = el("button.wz-btn.small", { type: "button", id: "captions-fix-all", title: "Press every button that the findings of these clips have", onclick: () => on.bulk({ do: "fix", rule: RULES[filter.rule] ? filter.rule : "" }) }, "Fix all");
     const told = el("div.wz-told", { role: "status", hidden: true });
     const drawer = el("div.wz-drawer", { hidden: true });
     const root = el("div.wz-bench-tools", {},
-      el("div.wz-clip-tools", {}, el("div.wz-filter.wz-views", {}, list, grid), states, rules, lengths, search, el("span.wz-grow"), undo, redo, keys),
+      el("div.wz-clip-tools", {}, el("div.wz-filter.wz-views", {}, list, grid), states, rules, lengths, tags, search, el("span.wz-grow"), undo, redo, keys),
       help,
       el("div.wz-bulk", {}, meters, el("span.wz-grow"), el("span.wz-bulk-buttons", {}, target, acceptAll, fixAll, ...drawerButtons)),
       drawer, told);
@@ -64,7 +65,9 @@
         if (item.textContent !== title) item.textContent = title;
         item.classList.toggle("is-on", name === filter.state);
       }
+      drawLengths(data);
       drawRules(data);
+      drawTags(data);
       list.classList.toggle("is-on", mode === "list");
       grid.classList.toggle("is-on", mode === "grid");
       undo.disabled = !summary.undo; undo.title = summary.undo ? `Undo: ${summary.undo} (u)` : "Nothing to undo";
@@ -77,16 +80,37 @@
       if (drawer.refresh) drawer.refresh();
     }
 
+    function drawLengths({ least_words: least, most_words: most }) {
+      if (lengths.options.length) return;
+      Object.assign(RULES, { short: `under ${least} words`, long: `over ${most} words` });
+      const choices = [["", "Any length"], [`0-${least - 1}`, `Under ${least} words`], [`${least}-${MIDDLE_WORDS - 1}`, `${least} to ${MIDDLE_WORDS - 1}`], [`${MIDDLE_WORDS}-${most}`, `${MIDDLE_WORDS} to ${most}`], [`${most + 1}-99999`, `Over ${most}`]];
+      lengths.replaceChildren(...choices.map(([value, title]) => el("option", { value }, title)));
+    }
+
+    /* Nothing is shown of tags before there is one. */
+    function drawTags(data) {
+      const names = Object.entries(summary.tags).sort((one, other) => other[1] - one[1] || one[0].localeCompare(other[0]));
+      const without = data.clips.filter((clip) => !clip.tags.length).length;
+      const options = [["", "All tags"], ["none", `Without tag ${without}`], ...names.map(([name, count]) => [`=${name}`, `${name} ${count}`])];
+      if (filter.tag && !options.some(([value]) => value === filter.tag)) options.push([filter.tag, `${filter.tag.slice(1)} 0`]);
+      tags.hidden = !names.length && !filter.tag;
+      fill(tags, options, filter.tag);
+    }
+
+    function fill(select, options, chosen) {
+      const key = JSON.stringify(options);
+      if (select.dataset.key === key) return;
+      select.dataset.key = key;
+      select.replaceChildren(...options.map(([value, title]) => el("option", { value }, title)));
+      select.value = chosen;
+    }
+
     function drawRules(data) {
       const found = Object.entries(summary.findings).sort((one, other) => other[1] - one[1]);
       const any = data.clips.filter((clip) => clip.rules.length).length;
       const options = [["", "All findings"], ["any", `Any finding ${any}`], ["none", `Without finding ${data.clips.length - any}`], ...found.map(([rule, count]) => [rule, `${RULES[rule] || rule} ${count}`])];
       if (filter.rule && !options.some(([value]) => value === filter.rule)) options.push([filter.rule, `${RULES[filter.rule]} 0`]);
-      const key = JSON.stringify(options);
-      if (rules.dataset.key === key) return;
-      rules.dataset.key = key;
-      rules.replaceChildren(...options.map(([value, title]) => el("option", { value }, title)));
-      rules.value = filter.rule;
+      fill(rules, options, filter.rule);
     }
 
     /* A click on a part shows the captions that do not name it. */
@@ -118,7 +142,7 @@
       drawer.refresh = null;
       drawer.replaceChildren();
       drawerButtons.forEach((item) => item.classList.toggle("soft", item.dataset.drawer === name));
-      if (name) drawer.append(...{ replace: replaceDrawer, around: aroundDrawer, captioner: captionerDrawer }[name]());
+      if (name) drawer.append(...{ tags: tagDrawer, replace: replaceDrawer, around: aroundDrawer, captioner: captionerDrawer }[name]());
       on.resized();
       drawer.querySelector("input[type=text], input:not([type])")?.focus();
     }
@@ -161,6 +185,26 @@
       while (end < most - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end += 1;
       const from = Math.max(0, start - 36), tail = before.slice(before.length - end, before.length - end + 50);
       return [from ? "… " : "", before.slice(from, start), el("del", {}, before.slice(start, before.length - end)), el("ins", {}, after.slice(start, after.length - end)), tail, end > 50 ? " …" : ""];
+    }
+
+    function tagDrawer() {
+      const input = textInput("captions-tag", { placeholder: "for example: night, close-up", onkeydown: (event) => { if (event.key === "Enter") send("add"); } });
+      const send = (what) => on.bulk({ do: "tag", [what]: input.value });
+      const add = el("button.wz-btn.soft", { type: "button", id: "captions-tag-add", onclick: () => send("add") });
+      const take = el("button.wz-btn", { type: "button", id: "captions-tag-remove", onclick: () => send("remove") });
+      const there = el("div.wz-tags");
+      drawer.refresh = () => {
+        const { text } = on.targets(), key = JSON.stringify(summary.tags);
+        add.textContent = `Add to ${text}`;
+        take.textContent = `Take off ${text}`;
+        if (there.dataset.key === key) return;
+        there.dataset.key = key;
+        there.replaceChildren(...Object.keys(summary.tags).map((tag) => el("button.wz-tag.is-plain", { type: "button", onclick: () => { input.value = tag; input.focus(); } }, tag)));
+        there.hidden = !Object.keys(summary.tags).length;
+        on.resized();
+      };
+      drawer.refresh();
+      return [el("div.wz-drawer-row", {}, field("Tags", input), add, take), there, el("p.wz-muted.wz-small", {}, "Words to find clips by, with a comma or a space between them. They are not trained.")];
     }
 
     function aroundDrawer() {

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const { el, fetchJson, saving, state: page } = window.wizard;
-  const SAVE_AFTER_MS = 350, AGAIN_MS = 2000, MEASURE_AFTER_MS = 450, EARLY_MS = 1200, LEAST_PX = 380, UNSAVED = "wizard-unsaved-captions", VIEW = "wizard-captions-view";
+  const SAVE_AFTER_MS = 350, AGAIN_MS = 2000, MEASURE_AFTER_MS = 450, EARLY_MS = 1200, LEAST_PX = 340, NARROW_PX = 1240, UNSAVED = "wizard-unsaved-captions", VIEW = "wizard-captions-view";
 
   window.wizard.define("captions", (root, act) => {
     let data = null, stamp = "", chosen = "", mode = localStorage.getItem(VIEW) === "grid" ? "grid" : "list", loading = false, detail = null, anchor = "";
@@ -16,6 +16,7 @@
       typed, accept, again: () => recaption([chosen], true), restore: (text) => bulk({ do: "restore", clip: chosen, text }),
       named: (text) => text.replace(/[\w-]+/g, (word) => (byId.has(word) ? `${byId.get(word).name} (${byId.get(word).at})` : word)),
       fix: (rule) => bulk({ do: "fix", rule, clips: [chosen] }, true),
+      tag: (sent) => bulk({ do: "tag", ...sent, clips: [chosen] }, true),
     });
     const tools = window.wizard.clipTools({
       filtered: () => { keepChosen(); draw(); list.reveal(chosen); }, view: setMode, bulk, undo: () => step("undo"), redo: () => step("redo"),
@@ -98,14 +99,15 @@
     }
 
     function visible() {
-      const { state, rule, text, length, part } = tools.filter;
+      const { state, rule, text, length, part, tag } = tools.filter;
       const [least, most] = length ? length.split("-").map(Number) : [0, Infinity];
       return data.clips.filter((clip) =>
         (state === "all" || clip.state === state) &&
         (!rule || (rule === "any" ? clip.rules.length : rule === "none" ? !clip.rules.length : clip.rules.includes(rule))) &&
         (!length || (clip.words >= least && clip.words <= most)) &&
         (part < 0 || (clip.parts[part] !== "1" && clip.words)) &&
-        (!text || (clip.caption + " " + clip.name).toLowerCase().includes(text)));
+        (!tag || (tag === "none" ? !clip.tags.length : clip.tags.includes(tag.slice(1)))) &&
+        (!text || `${clip.caption} ${clip.name} ${clip.tags.join(" ")}`.toLowerCase().includes(text)));
     }
 
     /* What a change to many goes to: the selected clips, else all that the filters show. */
@@ -133,7 +135,7 @@
     function drawDetail() {
       if (document.documentElement.dataset.step !== "captions") return;
       view.root.hidden = mode === "grid";
-      if (mode === "grid") view.stop(); else view.show(byId.get(chosen), detail, dirty.has(chosen));
+      if (mode === "grid") view.stop(); else view.show(byId.get(chosen), detail, dirty.has(chosen), data);
     }
 
     function choose(id) {
@@ -253,11 +255,12 @@
       act({ do: "recaption", captioner, clips: ids.join(","), overwrite: String(overwrite) });
     }
 
-    /* The work area fills the window, down to the fold 'Advanced', which stays in sight. */
+    /* The work area fills the window, down to the fold 'Advanced', which stays in sight where there is room. */
     function fit() {
       if (!data || !root.contains(bench) || document.documentElement.dataset.step !== "captions") return;
       const fold = document.querySelector(".wz-page-captions .wz-advanced");
-      const top = work.getBoundingClientRect().top + window.scrollY, closed = fold ? Math.min(fold.offsetHeight, 56) + 16 : 0;
+      const top = work.getBoundingClientRect().top + window.scrollY, small = window.innerWidth <= NARROW_PX;
+      const closed = fold && !small ? Math.min(fold.offsetHeight, 56) + 16 : 0;
       const height = `${Math.max(LEAST_PX, Math.floor(window.innerHeight - top - 68 - 14 - closed))}px`;
       if (work.style.getPropertyValue("--wz-work") !== height) work.style.setProperty("--wz-work", height);
     }
@@ -280,7 +283,7 @@
         j: () => move(1), k: () => move(-1), ArrowDown: () => move(mode === "grid" ? list.columns() : 1), ArrowUp: () => move(mode === "grid" ? -list.columns() : -1),
         ArrowRight: mode === "grid" ? () => move(1) : null, ArrowLeft: mode === "grid" ? () => move(-1) : null, PageDown: () => move(list.page()), PageUp: () => move(-list.page()),
         e: () => edit(), Enter: event.target.closest("button, summary, a") ? null : () => edit(), a: accept, r: () => recaption([chosen], true), " ": () => view.togglePlay(),
-        x: () => select(chosen, false), g: () => setMode(mode === "grid" ? "list" : "grid"), "/": () => tools.search.focus(), u: () => step("undo"), U: () => step("redo"),
+        x: () => select(chosen, false), t: () => { if (mode === "list") view.focusTag(); }, g: () => setMode(mode === "grid" ? "list" : "grid"), "/": () => tools.search.focus(), u: () => step("undo"), U: () => step("redo"),
       };
       const act = keys[event.key];
       if (!act || (/^Arrow|^Page/.test(event.key) && event.target.closest("video, summary"))) return;

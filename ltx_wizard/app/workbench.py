@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ltx_wizard.core.caption import word_count
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
+from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, tagged, tags_in
 from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.lint import Context, Lint, Measured, Part, apply_fix, coverage, lint_all
 from ltx_wizard.core.project import Project, ProjectSettings, trained_caption
@@ -35,9 +35,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Workbench:
-    """All rows, with what holds for the dataset. undo, redo: what these would do, or empty."""
+    """All rows, with what holds for the dataset. tags: how many clips have each. undo, redo: what these
+    would do, or empty.
+    """
 
     rows: tuple[Row, ...]
+    tags: Mapping[str, int]
     findings: Mapping[str, int]
     parts: Mapping[Part, int]
     captioned: int
@@ -71,6 +74,7 @@ def read(project: Project) -> Workbench:
     steps = read_steps(project)
     return Workbench(
         rows=rows,
+        tags=Counter(tag for clip in clips for tag in clip.tags),
         findings=Counter(rule for row in rows for rule in {item.rule for item in row.findings}),
         parts={part: counted[part] for part in Part},
         captioned=len(filled),
@@ -160,6 +164,25 @@ def add_around(project: Project, clip_ids: Iterable[str], before: str, after: st
         return text
 
     return _rewrite(project, clip_ids, changed, "added text to {count}")
+
+
+def tag(project: Project, clip_ids: Iterable[str], add: str = "", remove: str = "") -> int:
+    """Give these clips tags, or take some away, as one step; gives how many changed.
+
+    add, remove: words with commas or spaces between them. Raises BadInput for what cannot be a tag.
+    """
+    new, gone = tags_in(add) if add.strip() else (), tags_in(remove) if remove.strip() else ()
+    if not new and not gone:
+        tags_in("")
+    changes: dict[str, dict[str, object]] = {}
+    for clip in _chosen(project, clip_ids):
+        tags = tagged(clip.tags, new, gone)
+        if tags != clip.tags:
+            changes[clip.id] = {"tags": tags}
+    what = f"tagged {plural(len(changes), 'clip')} {' '.join(new)}" if new else ""
+    what = what or f"took {' '.join(gone)} off {plural(len(changes), 'clip')}"
+    _write(project, changes, what)
+    return len(changes)
 
 
 def undo(project: Project) -> str:
@@ -284,10 +307,12 @@ def _go(project: Project, step: Step, back: bool) -> None:
     for change in step.changes:
         old, new = (change.after, change.before) if back else (change.before, change.after)
         clip = here.get(change.clip)
-        if clip is not None and version_of(clip) == old:
+        if clip is not None and old != new and version_of(clip) == old:
             changes[clip.id] = {
                 "caption": new.text, "caption_state": new.state, "caption_source": new.source
             }  # fmt: skip
+        if clip is not None and change.tags and clip.tags == change.tags[1 if back else 0]:
+            changes.setdefault(clip.id, {})["tags"] = change.tags[0 if back else 1]
     if not changes:
         _forget(project, step, back)
     elif back:

@@ -6,11 +6,16 @@ Clip is one training example: a file of its own, with a caption.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from enum import Enum
 
 from pydantic import Field
 
 from ltx_wizard.core.documents import Settings
+from ltx_wizard.core.errors import BadInput
+
+LONGEST_TAG, MOST_TAGS = 24, 12
 
 
 class MediaKind(str, Enum):
@@ -110,6 +115,9 @@ class Clip(Settings):
     caption_source: str = Field(
         default="", description="Who wrote it: 'you', 'imported' or the name of a captioner."
     )
+    tags: tuple[str, ...] = Field(
+        default=(), description="Words of the user to find clips by. They are no part of what is trained."
+    )
     regularisation: bool = False
     held_out: bool = Field(default=False, description="Kept out of training, for the validation loss.")
     conformed_file: str = Field(
@@ -124,3 +132,32 @@ class Clip(Settings):
     def training_file(self) -> str:
         """The file that training reads: the conformed one where there is one."""
         return self.conformed_file or self.file
+
+
+def tags_in(text: str) -> tuple[str, ...]:
+    """The tags that somebody typed, with commas or spaces between them: short words in small letters.
+
+    Raises BadInput for one that is too long, and where there is none.
+    """
+    words = [word.strip("#.;:") for word in re.split(r"[,\s]+", text.lower()) if word.isprintable()]
+    found = tuple(dict.fromkeys(word for word in words if word))
+    if not found:
+        raise BadInput(problem="There is no tag to add or remove.", remedy="Type a word, such as 'night'.")
+    for word in found:
+        if len(word) > LONGEST_TAG:
+            raise BadInput(
+                problem=f"'{word}' is too long for a tag.",
+                remedy=f"A tag is one word of at most {LONGEST_TAG} characters.",
+            )
+    return found
+
+
+def tagged(tags: Iterable[str], add: Iterable[str], remove: Iterable[str]) -> tuple[str, ...]:
+    """The tags of a clip after some come and some go, in the order in which they came. Raises BadInput."""
+    gone = set(remove)
+    kept = tuple(dict.fromkeys(tag for tag in (*tags, *add) if tag not in gone))
+    if len(kept) > MOST_TAGS:
+        raise BadInput(
+            problem=f"A clip has at most {MOST_TAGS} tags.", remedy="Take some away before you add others."
+        )
+    return kept

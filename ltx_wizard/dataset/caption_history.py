@@ -1,4 +1,4 @@
-"""Every change of a caption, on disk beside clips.jsonl: for undo, and for each clip's past.
+"""Every change of a caption or of tags, on disk beside clips.jsonl: for undo, and for each clip's past.
 
 The file only grows at its end: one flushed line for each change, written before the change itself. So a crash
 in between leaves a line whose undo changes nothing, and a line that broke off is skipped.
@@ -36,12 +36,16 @@ class Version(Settings):
     source: str = ""
 
 
+Tags = tuple[str, ...]
+
+
 class Change(Settings):
-    """One clip's caption before and after."""
+    """One clip's caption before and after. tags: those before and after; None where they stayed."""
 
     clip: str
     before: Version
     after: Version
+    tags: tuple[Tags, Tags] | None = None
 
 
 class Entry(Settings):
@@ -91,9 +95,7 @@ def record(
 ) -> None:
     """Append what changes. Call with the project's lock held. Raises WizardError where the disk refuses."""
     changes = tuple(
-        Change(clip=clip.id, before=version_of(clip), after=version_of(after[clip.id]))
-        for clip in before
-        if clip.id in after and version_of(clip) != version_of(after[clip.id])
+        change for clip in before if clip.id in after and (change := _change(clip, after[clip.id]))
     )
     if not changes:
         return
@@ -101,6 +103,14 @@ def record(
         id=secrets.token_hex(6), time=time.time(), step=step, changes=changes, undoes=undoes, redoes=redoes
     )
     _append(history_file(project), entry.model_dump_json())
+
+
+def _change(before: Clip, after: Clip) -> Change | None:
+    old, new = version_of(before), version_of(after)
+    if old == new and before.tags == after.tags:
+        return None
+    tags = (before.tags, after.tags) if before.tags != after.tags else None
+    return Change(clip=before.id, before=old, after=new, tags=tags)
 
 
 def mark(project: Project, undoes: str = "", redoes: str = "") -> None:

@@ -162,12 +162,14 @@ def _clip(project: Project, source: Source, piece: Piece, written: WrittenClip) 
 
 
 def _with_caption(project: Project, clip: Clip, earlier: dict[str, Clip]) -> Clip:
-    """The caption that this clip had, or that came with the video, or that a similar clip had."""
+    """The caption that this clip had, or that came with the video, or a similar clip's; and its tags."""
     same = earlier.get(clip.id)
+    similar = _most_similar(clip, earlier.values())
+    if known := same or similar:
+        clip = clip.model_copy(update={"tags": known.tags})
     if same is not None and same.caption:
         return clip.model_copy(update=caption_changes(same.caption, same.caption_state, same.caption_source))
     imported = caption_for(project, clip.source_id, clip.start_s, clip.start_s + clip.duration_s)
-    similar = _most_similar(clip, earlier.values())
     if similar is not None and (similar.caption_source != IMPORTED_SOURCE or not imported):
         return clip.model_copy(
             update=caption_changes(similar.caption, CaptionState.DRAFT, similar.caption_source)

@@ -330,7 +330,7 @@ def _in_order(clips: Sequence[Clip], sources: Sequence[Source]) -> list[Clip]:
 
 def remember_captions(project: Project, removed: Sequence[Clip]) -> None:
     """Keep what somebody wrote: the captions of clips that go. For callers that hold the project's lock."""
-    captioned = {clip.id: clip for clip in removed if clip.caption}
+    captioned = {clip.id: clip for clip in removed if clip.caption or clip.tags}
     if captioned:
         older = [clip for clip in read_removed_clips(project) if clip.id not in captioned]
         write_lines(removed_clips_file(project), [*older, *captioned.values()])

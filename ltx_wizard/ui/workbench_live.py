@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from ltx_wizard.app import captioners, datasets, workbench
 from ltx_wizard.app.workbench import Row, Workbench
+from ltx_wizard.core.caption import MAX_WORDS, MIN_WORDS
 from ltx_wizard.core.clip import MediaKind
 from ltx_wizard.core.errors import BadInput, WizardError
 from ltx_wizard.core.lint import Part
@@ -37,6 +38,8 @@ def list_json(request: Request) -> Json:
     names = {source.id: source.original_name for source in datasets.sources(project)}
     return {
         "project": str(project.folder),
+        "least_words": MIN_WORDS,
+        "most_words": MAX_WORDS,
         "clips": [
             {**_fixed(project, row, names.get(row.clip.source_id, row.clip.id)), **_row(row)}
             for row in shown.rows
@@ -197,6 +200,7 @@ def _row(row: Row) -> Json:
         "state": row.clip.caption_state.value,
         "source": row.clip.caption_source,
         "words": row.words,
+        "tags": row.clip.tags,
         "rules": [item.rule for item in row.findings],
         "parts": "".join("1" if part in row.parts else "0" for part in _PARTS),
     }
@@ -214,6 +218,7 @@ def _summary(shown: Workbench) -> Json:
     return {
         "findings": dict(shown.findings),
         "parts": [{"name": part.value, "count": shown.parts[part]} for part in _PARTS],
+        "tags": dict(shown.tags),
         "captioned": shown.captioned,
         "undo": shown.undo,
         "redo": shown.redo,
@@ -255,6 +260,14 @@ def _around(project: Project, sent: Json) -> str:
     return f"{plural(count, 'caption')} changed."
 
 
+def _tag(project: Project, sent: Json) -> str:
+    add, remove = str(sent.get("add", "")), str(sent.get("remove", ""))
+    count = workbench.tag(project, _clips(sent), add, remove)
+    if not count:
+        return "Every one of these clips has it already." if add.strip() else "None of these clips has it."
+    return f"{plural(count, 'clip')} changed."
+
+
 def _restore(project: Project, sent: Json) -> str:
     workbench.restore(project, str(sent.get("clip", "")), str(sent.get("text", "")))
     return "The older caption is back."
@@ -265,6 +278,7 @@ _ACTIONS: dict[str, Callable[[Project, Json], str]] = {
     "fix": _fix,
     "replace": _replace,
     "around": _around,
+    "tag": _tag,
     "restore": _restore,
     "undo": lambda project, _sent: workbench.undo(project),
     "redo": lambda project, _sent: workbench.redo(project),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.lint import Part
 from ltx_wizard.core.project import Project, TriggerPlacement
-from ltx_wizard.dataset.dataset import read_clips, set_caption, update_clip
+from ltx_wizard.dataset.dataset import fingerprint, read_clips, set_caption, update_clip
 
 TEXTS = {
     "cat": "The video shows a cat that jumps over a red wall in a garden. The camera is static. Warm light "
@@ -179,6 +180,72 @@ def test_a_contradiction_is_replaced_by_what_was_measured(three: Project) -> Non
     assert "contradiction" not in rules(three, "cat")
     three.path(cat.file).write_bytes(b"another file")
     assert known_motion(three, cat) is None
+
+
+def tags(project: Project) -> dict[str, tuple[str, ...]]:
+    return {clip.id: clip.tags for clip in read_clips(project)}
+
+
+def test_tags_are_added_and_removed_in_bulk_and_undone(three: Project) -> None:
+    assert workbench.tag(three, ["cat", "dog"], add="Night, close-up #night") == 2
+    assert tags(three)["cat"] == tags(three)["dog"] == ("night", "close-up")
+    assert workbench.tag(three, ["cat", "dog"], add="night") == 0
+    assert workbench.tag(three, ["dog"], add="harbour", remove="night") == 1
+    assert tags(three)["dog"] == ("close-up", "harbour")
+    assert workbench.read(three).tags == {"night": 1, "close-up": 2, "harbour": 1}
+    assert workbench.read(three).undo == "tagged 1 clip harbour"
+    workbench.undo(three)
+    assert tags(three)["dog"] == ("night", "close-up")
+    workbench.undo(three)
+    assert set(tags(three).values()) == {()}
+    workbench.redo(three)
+    assert tags(three)["cat"] == ("night", "close-up")
+    assert captions(three)["cat"] == TEXTS["cat"]
+
+
+def test_undoing_a_caption_leaves_later_tags_alone(three: Project) -> None:
+    workbench.save(three, "dog", "Another text.")
+    workbench.tag(three, ["dog"], add="night")
+    set_caption(three, "cat", "Typed since.")
+    workbench.undo(three)  # the cat's text
+    workbench.undo(three)  # the tag
+    assert tags(three)["dog"] == ()
+    workbench.tag(three, ["dog"], add="day")
+    workbench.undo(three)
+    workbench.undo(three)
+    assert captions(three)["dog"] == TEXTS["dog"]
+    assert [was.text for _, was in workbench.past_of(three, "dog")] == ["Another text."]
+
+
+@pytest.mark.parametrize(
+    ("add", "remove"), [("", ""), (" , ", ""), ("x" * 25, ""), (" ".join(f"t{n}" for n in range(13)), "")]
+)
+def test_what_cannot_be_a_tag_is_refused(three: Project, add: str, remove: str) -> None:
+    before = three.clips_file.read_bytes()
+    with pytest.raises(BadInput):
+        workbench.tag(three, ["cat"], add=add, remove=remove)
+    assert three.clips_file.read_bytes() == before
+
+
+def test_clips_and_history_of_before_there_were_tags_are_read(three: Project) -> None:
+    workbench.save(three, "dog", "Another text.")
+    for path in (three.clips_file, three.folder / "captions_history.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            line.pop("tags", None)
+            for change in line.get("changes", ()):
+                del change["tags"]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert set(tags(three).values()) == {()}
+    workbench.undo(three)
+    assert captions(three)["dog"] == TEXTS["dog"]
+
+
+def test_tags_are_no_part_of_what_is_trained(three: Project) -> None:
+    before = fingerprint(three)
+    workbench.tag(three, ["cat"], add="night")
+    assert fingerprint(three) == before
+    assert all("night" not in row.trained for row in workbench.read(three).rows)
 
 
 def test_a_clip_that_is_not_there_is_said_so(three: Project) -> None:

@@ -288,6 +288,53 @@ def test_prefix_goes_to_the_selected_clips_only(bench: Any, project: Project) ->
     assert starts == ["clip-000", "clip-001", "clip-002"]
 
 
+def test_clips_are_tagged_found_by_tag_and_the_tags_undone(bench: Any, project: Project) -> None:
+    page = bench
+    expect(page.locator("select[aria-label='Tags']")).to_be_hidden()
+    leave_field(page)
+    page.keyboard.press("t")
+    page.keyboard.type("harbour")
+    page.keyboard.press("Enter")
+    expect(page.locator(".wz-clip-detail .wz-tag")).to_have_text("harbour")
+    page.keyboard.press("Escape")
+    page.locator(".wz-clip[data-clip='clip-002']").click(modifiers=["Control"])
+    page.locator(".wz-clip[data-clip='clip-004']").click(modifiers=["Shift"])
+    page.locator("[data-drawer='tags']").click()
+    page.locator("#captions-tag").fill("Night, harbour")
+    page.locator("#captions-tag-add").click()
+    expect(page.locator(".wz-told")).to_contain_text("3 clips changed")
+    assert [clip(project, number).tags for number in (0, 3, 5)] == [("harbour",), ("night", "harbour"), ()]
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.locator("select[aria-label='Tags']").select_option("=night")
+    expect(page.locator(".wz-target")).to_have_text("3 shown")
+    page.locator("select[aria-label='Tags']").select_option("none")
+    expect(page.locator(".wz-target")).to_have_text("496 shown")
+    page.locator("#captions-undo").click()
+    expect(page.locator(".wz-target")).to_have_text("499 shown")
+    assert clip(project, 3).tags == ()
+    page.locator(".wz-clip-detail .wz-tag").click()
+    expect(page.locator(".wz-clip-detail .wz-tag")).to_have_count(0)
+    expect(page.locator(".wz-target")).to_have_text("all 500")
+
+
+def test_at_1024_by_768_the_caption_is_beside_the_player_and_in_sight(bench: Any) -> None:
+    page = bench
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.locator(".wz-clip[data-clip='clip-001']").click()
+    page.locator(".wz-clip-view video").wait_for()
+    page.wait_for_timeout(300)
+    video, text, foot = (
+        page.locator(name).bounding_box()
+        for name in (".wz-clip-view", ".wz-caption-text", ".wz-page-captions .wz-footer")
+    )
+    assert video["x"] + video["width"] < text["x"]
+    assert video["y"] + video["height"] < foot["y"]
+    assert text["y"] + text["height"] < foot["y"]
+    assert text["height"] > 200
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
 def test_what_was_typed_while_the_app_was_down_is_saved_when_it_is_back(
     app: Any, window: Any, bench: Any, project: Project
 ) -> None:

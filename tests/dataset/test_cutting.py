@@ -16,7 +16,14 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.report import Cancelled, SilentReport
 from ltx_wizard.core.run import CutJob
 from ltx_wizard.dataset.cutting import run_cut
-from ltx_wizard.dataset.dataset import read_clips, read_sources, remove_clips, set_caption, write_scenes
+from ltx_wizard.dataset.dataset import (
+    read_clips,
+    read_sources,
+    remove_clips,
+    set_caption,
+    update_clip,
+    write_scenes,
+)
 from ltx_wizard.dataset.importing import import_files
 from ltx_wizard.media import transcode
 from ltx_wizard.media.video import read_frames
@@ -101,10 +108,14 @@ def test_a_dropped_scene_loses_its_clip_and_gets_its_caption_back(with_video: Pr
 
 def test_a_clip_whose_ends_moved_a_little_keeps_its_caption_as_a_draft(with_video: Project) -> None:
     cut(with_video)
-    set_caption(with_video, read_clips(with_video)[0].id, "A dog runs.")
+    before = read_clips(with_video)[0].id
+    update_clip(
+        with_video, before, caption="A dog runs.", caption_state=CaptionState.WRITTEN, tags=("beach",)
+    )
     set_scenes(with_video, 0, 36, 60, 100)
     cut(with_video)
     first, second, _ = read_clips(with_video)
+    assert (first.tags, second.tags) == (("beach",), ())
     assert (first.caption, first.caption_state) == ("A dog runs.", CaptionState.DRAFT)
     assert (second.caption, second.caption_state) == ("", CaptionState.MISSING)
 
@@ -121,8 +132,10 @@ def test_a_removed_clip_comes_back_when_cut_again(with_video: Project) -> None:
     cut(with_video)
     clip = read_clips(with_video)[0]
     set_caption(with_video, clip.id, "A dog runs.")
-    remove_clips(with_video, [clip.id])
+    other = update_clip(with_video, read_clips(with_video)[1].id, tags=("beach",))
+    remove_clips(with_video, [clip.id, other.id])
     cut(with_video)
+    assert read_clips(with_video)[1].tags == ("beach",)
     assert read_clips(with_video)[0].caption == "A dog runs."
 
 

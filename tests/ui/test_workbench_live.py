@@ -79,6 +79,21 @@ def test_all_clips_need_no_list_of_ids(client: TestClient, three: Project) -> No
     assert answer["told"] == "2 captions changed."
 
 
+def test_tags_are_listed_changed_and_counted(client: TestClient, three: Project) -> None:
+    answer = post(client, three, "captions/do", do="tag", add="night, street", clips=["c0", "c1"])
+    assert answer["told"] == "2 clips changed."
+    assert [row["tags"] for row in answer["rows"]] == [["night", "street"]] * 2
+    assert answer["summary"]["tags"] == {"night": 2, "street": 2}
+    assert post(client, three, "captions/do", do="tag", add="night", clips=["c0"])["told"] == (
+        "Every one of these clips has it already."
+    )
+    post(client, three, "captions/do", do="tag", remove="night", clips="all")
+    listed = get(client, three, "captions")
+    assert [clip["tags"] for clip in listed["clips"]] == [["street"], ["street"], []]
+    assert (listed["least_words"], listed["most_words"]) == (20, 200)
+    assert "too long" in post(client, three, "captions/do", do="tag", add="x" * 30, clips="all")["problem"]
+
+
 def test_one_clip_tells_its_past_and_its_buttons(client: TestClient, three: Project) -> None:
     post(client, three, "captions/do", do="fix", rule="opener", clips=["c0"])
     answer = get(client, three, "captions/clip", clip="c0")
