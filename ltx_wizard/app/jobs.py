@@ -294,6 +294,12 @@ def last_job(project: Project, kind: str) -> JobFolder | None:
     return None
 
 
+def newest_job(project: Project) -> JobFolder | None:
+    """The job of this project that was started last; trainings aside."""
+    folders = list_job_folders(project.jobs_folder)
+    return folders[-1] if folders else None
+
+
 def is_newest(project: Project, job: JobFolder) -> bool:
     """Whether no job of this project was started after this one; trainings aside."""
     folders = list_job_folders(project.jobs_folder)

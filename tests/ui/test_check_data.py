@@ -10,10 +10,13 @@ from looked_at import write_looked_at
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from ltx_wizard.app import checking, recipes
+from ltx_wizard.app import checking, jobs, recipes
+from ltx_wizard.core.events import EventWriter, Failed, Finished, Started, Warned
 from ltx_wizard.core.project import Project
+from ltx_wizard.core.run import ContactSheetJob, CropJob
 from ltx_wizard.ui.live import live_routes
 from ltx_wizard.ui.media import media_routes
+from ltx_wizard.ui.steps.check import outcome_card
 from ltx_wizard.ui.steps.check_data import check_json
 
 
@@ -76,6 +79,26 @@ def test_what_was_left_out_keeps_its_picture_and_the_newest_comes_first(project:
         ("doubles", ["clip-005"]),
     ]
     assert checking.find_clip(project, "clip-005") is not None
+
+
+def test_a_job_that_did_not_end_well_says_so_until_another_one_starts(project: Project) -> None:
+    write_looked_at(project)
+    assert outcome_card(project, "") == ""
+    job = jobs.create_job(project, CropJob())
+    writer = EventWriter(job.events_file)
+    for event in (
+        Started(pid=1),
+        *(Warned(message=f"clip-{number:03d}: The original is <gone>.") for number in range(5)),
+        Finished(result={"clips": 0}),
+    ):
+        writer.write(event)
+    card = outcome_card(project, "")
+    assert "5 problems while cropping clips" in card and "and 2 more" in card
+    assert "&lt;gone&gt;" in card
+    assert outcome_card(project, "check_clips") == ""
+    failed = jobs.create_job(project, ContactSheetJob())
+    EventWriter(failed.events_file).write(Failed(problem="The disk is full.", remedy="Make room.", step=0))
+    assert "Drawing the contact sheet ended early: The disk is full." in outcome_card(project, "")
 
 
 def test_a_copy_without_a_picture_is_not_found(project: Project, client: TestClient) -> None:
