@@ -208,8 +208,11 @@
     const ended = before && (!state.job || state.job.name !== before.name);
     const began = before === null && state.job;
     const changed = data.revision && state.revision && data.revision !== state.revision;
-    if (ended || began || (changed && !isTyping())) refresh(data.revision);
+    if (ended || began || (changed && !isTyping()) || showsEndedJob()) refresh(data.revision);
   }
+
+  /* A job that failed between two looks was never seen running; its card still says that it starts. */
+  const showsEndedJob = () => !state.job && [...document.querySelectorAll("[data-job]")].some((card) => card.offsetParent);
 
   /* Not twice within a moment, but never left out: the end of a job is seen once only. */
   const REFRESH_MS = 900;
@@ -241,7 +244,7 @@
     document.querySelectorAll("[data-job]").forEach((card) => {
       if (!job || card.dataset.job !== job.kind) return;
       card.querySelector("[data-job-text]").textContent = text;
-      card.querySelector("[data-job-bar]").style.width = `${share * 100}%`;
+      card.querySelector("[data-job-bar]").style.width = `${Math.round(share * 200) / 2}%`;
     });
     const what = job ? `${percent} % ${job.title}` : state.title;
     document.title = [what, state.name, "LTX Wizard"].filter(Boolean).join(" · ");
@@ -261,7 +264,7 @@
     document.querySelectorAll(selector).forEach((item) => { if (item.textContent !== text) item.textContent = text; });
   }
   function width(selector, share) {
-    document.querySelectorAll(selector).forEach((item) => { item.style.width = `${Math.max(0, Math.min(1, share)) * 100}%`; });
+    document.querySelectorAll(selector).forEach((item) => { item.style.width = `${Math.round(Math.max(0, Math.min(1, share)) * 200) / 2}%`; /* a bar that moves by less is drawn for nothing */ });
   }
   const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
