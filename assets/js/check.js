@@ -43,7 +43,7 @@
       if (!next) return;
       next.undo = newest(next.left);
       for (const [name, [box, draw]] of Object.entries(parts)) {
-        const text = JSON.stringify([next[name], next.busy, next.total]);
+        const text = JSON.stringify([next[name], next.busy, next.total, name === "variety" && next.findings.map((item) => item.id)]);
         if (drawn.get(name) === text) continue;
         drawn.set(name, text);
         draw(next[name], box);
@@ -135,7 +135,7 @@
     function drawVariety(part) {
       if (!part.tallies.length) return [null];
       const notes = part.tallies.filter((tally) => tally.note).length + (part.groups ? 1 : 0);
-      const words = notes ? [el("span.wz-badge.warn", {}, count(notes, "note")), part.tallies.find((tally) => tally.note)?.said || groupsSaid(part)] : "The clips differ in every respect that is measured.";
+      const words = notes ? [el("span.wz-badge.warn", {}, count(notes, "note")), part.tallies.find((tally) => tally.note)?.said || groupsSaid(part)] : data.findings.some((item) => item.id === "measured") ? "sizes, lengths and captions; light, camera and motion once the clips were looked at" : "nothing stands out";
       return [words,
         el("p.wz-muted", {}, "What all clips share is learnt along with what you want to teach. What differs between them stays free."),
         el("div.wz-tallies", {}, part.tallies.map(drawTally)),
