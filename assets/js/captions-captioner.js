@@ -15,7 +15,7 @@
   window.wizard.captionerPanel = (box, on) => {
     let data = null, models = [], rewrite = false;
     const problems = {}, timers = {};
-    const open = { server: false, instruction: false };
+    const open = { server: false, instruction: false, large: false };
     load();
 
     async function load() {
@@ -58,7 +58,8 @@
         why.textContent = reason;
       };
       box.replaceChildren(
-        el("div.wz-captioner-list", { role: "radiogroup", "aria-label": "Captioner" }, data.choices.map((item) => row(item, item.name === name))),
+        el("div.wz-captioner-list", { role: "radiogroup", "aria-label": "Captioner" }, data.choices.filter((item) => item.fits).map((item) => row(item, item.name === name))),
+        tooLarge(),
         server(),
         instruction(),
         el("div.wz-drawer-row", {}, el("label.wz-check", {}, overwrite, "Also rewrite captions that exist (Undo brings them back)"), el("span.wz-grow"), why, go));
@@ -67,11 +68,20 @@
       on.resized();
     }
 
+    function tooLarge() {
+      const large = data.choices.filter((item) => !item.fits);
+      if (!large.length) return "";
+      const fold = el("details.wz-fold", { id: "captioners-large", open: open.large, ontoggle: () => { open.large = fold.open; on.resized(); } },
+        el("summary", {}, `${large.length} ${large.length === 1 ? "needs" : "need"} more memory than this computer has`),
+        el("div.wz-captioner-list", {}, large.map((item) => row(item, false))));
+      return fold;
+    }
+
     function row(item, isChosen) {
       const input = el("input", { type: "radio", name: "captioner", value: item.name, checked: isChosen, disabled: !item.fits });
       input.addEventListener("change", () => {
         localStorage.setItem(CHOSEN, item.name);
-        if (item.name === "server" && !item.ready) { open.server = true; box.querySelector("#captions-server").open = true; }
+        if (item.name === "server") { const fold = box.querySelector("#captions-server"); open.server = fold.open = true; setTimeout(() => fold.scrollIntoView({ block: "nearest", behavior: "smooth" })); }
         box.refreshGo();
       });
       const button = action(item), facts = [item.reason, item.speed && `${item.speed[0].toUpperCase()}${item.speed.slice(1)}.`].filter(Boolean).join(" ");
@@ -153,7 +163,7 @@
         el("div.wz-drawer-row", {}, field("Address", address), field("Model", model), field("Key", key),
           el("button.wz-btn.small.soft", { type: "button", onclick: () => keep() }, "Save and check"),
           now.has_key ? el("button.wz-btn.small.quiet", { type: "button", onclick: () => send({ do: "forget" }, RESULT) }, "Delete the key") : null),
-        models.length > 1 ? el("div.wz-line.wz-models", {}, el("span.wz-muted.wz-small", {}, "It offers:"), models.slice(0, 12).map((name) => el("button.wz-btn.small", { type: "button", className: `wz-btn small${name === now.model ? " soft" : ""}`, onclick: () => keep(name) }, name))) : null,
+        models.length > 1 ? el("div.wz-line.wz-models", {}, el("span.wz-muted.wz-small", {}, "It offers:"), models.slice(0, 12).map((name) => el(`button.wz-btn.small${name === now.model ? ".soft" : ""}`, { type: "button", onclick: () => keep(name) }, name))) : null,
         el("p.wz-server-result.wz-small"),
         el("p.wz-muted.wz-small", {}, "Pictures of your clips are sent to this address. The key stays in a private file of yours, never in the project."));
       return fold;

@@ -34,6 +34,7 @@ _HEAD = """
 <link rel="stylesheet" href="/wizard/assets/css/parts.css">
 <link rel="stylesheet" href="/wizard/assets/css/steps.css">
 <link rel="stylesheet" href="/wizard/assets/css/captions.css">
+<link rel="stylesheet" href="/wizard/assets/css/captioner.css">
 <link rel="stylesheet" href="/wizard/assets/css/check.css">
 <link rel="stylesheet" href="/wizard/assets/css/lab.css">
 <link rel="stylesheet" href="/wizard/assets/css/train.css">
