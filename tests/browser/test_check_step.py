@@ -89,6 +89,8 @@ def test_a_dataset_is_checked_by_clicking_and_nothing_is_lost(
     page.locator("[data-finding=doubles] .wz-btn").click()  # the question, with a picture of each
     expect(page.locator(".wz-choose.stays")).to_have_count(FILES)
     page.wait_for_function("document.querySelector('.wz-choose img').naturalWidth > 0")
+    page.locator(".wz-choose").nth(1).hover()
+    expect(page.locator(".wz-choose video.is-playing")).to_have_count(1)
     page.keyboard.press("Escape")
     expect(page.locator(".wz-chooser")).to_have_count(0)
     assert read_clips(project) == before
