@@ -16,7 +16,7 @@ from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.events import Progress
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.report import SilentReport
+from ltx_wizard.core.report import Cancelled, SilentReport
 from ltx_wizard.core.run import CheckClipsJob, CropJob, CutJob
 from ltx_wizard.dataset.checks import apply_fix
 from ltx_wizard.dataset.contact_sheet import sheet_file, write_contact_sheet
@@ -166,8 +166,7 @@ def test_bars_are_cropped_from_the_original_with_sound_and_caption_kept(with_bar
     set_caption(with_bars, before.id, "What it shows.")
     source = with_bars.path(read_sources(with_bars)[0].file)
     original = source.read_bytes()
-    report = SilentReport()
-    assert run_crop(with_bars, CropJob(clip_ids=(before.id,)), report) == {"clips": 1}
+    assert run_crop(with_bars, CropJob(clip_ids=(before.id,)), SilentReport()) == {"clips": 1}
     untouched, cropped = read_clips(with_bars)
     assert untouched.crop is None and untouched.height == 96
     assert (cropped.width, cropped.height, cropped.frames) == (160, 76, 30)
@@ -180,7 +179,24 @@ def test_bars_are_cropped_from_the_original_with_sound_and_caption_kept(with_bar
     assert np.abs(shown - expected).mean() < 3
     look(with_bars)
     assert measured_clips(with_bars, [cropped])[cropped.id].picture is None
-    assert any(isinstance(event, Progress) for event in report.events)
+
+
+def test_cropping_tells_after_each_clip_how_far_it_is_and_stopping_keeps_what_is_done(
+    with_bars: Project,
+) -> None:
+    class StopsAfterOne(SilentReport):
+        def stop_requested(self) -> bool:
+            last = self.events[-1]
+            return isinstance(last, Progress) and last.done == 1
+
+    with pytest.raises(Cancelled):
+        run_crop(with_bars, CropJob(), StopsAfterOne())
+    assert [clip.height for clip in read_clips(with_bars)] == [76, 96]
+    report = SilentReport()
+    look(with_bars)
+    assert run_crop(with_bars, CropJob(), report) == {"clips": 1}
+    told = [(event.done, event.total) for event in report.events if isinstance(event, Progress)]
+    assert told == [(0, 1), (1, 1), (1, 1)]
 
 
 def test_a_cropped_clip_is_cut_again_cropped(with_bars: Project) -> None:
