@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from ltx_wizard.core.measures import COPIED, STATIC_SHARE, STILL, SampleMeasures
 from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus
 from ltx_wizard.core.units import plural
@@ -320,6 +321,63 @@ def _level(run: _Run) -> Advice | None:
     )  # fmt: skip
 
 
+def _static(run: _Run) -> Advice | None:
+    """The guide on static output: 'blur input images slightly, add motion to prompts'."""
+    latest = _latest_measures(run)
+    moving = [item for item in latest if item.motion is not None and (item.motion_of_base or 0) >= STILL]
+    still = [item for item in moving if (item.motion or 0) < STATIC_SHARE * (item.motion_of_base or 0)]
+    if not still or 2 * len(still) < len(moving):
+        return None
+    step = _latest_sample_step(run)
+    return Advice(
+        "static", "warning", "The videos barely move",
+        f"{len(still)} of {plural(len(moving), 'sample')} of step {step:,} move less than half as much as "
+        "the base model's from the same seed.",
+        (
+            "Write into the captions and the prompts what moves and how.",
+            "Take an earlier checkpoint: motion goes before likeness comes.",
+            "Where videos start from an image, blur the given first frame a little.",
+        ),
+        (Mark("samples", step, step, "barely move"),),
+        {"data.first_frame_blur": 1.0} if run.recipe.data.first_frame_blur == 0 else {},
+    )  # fmt: skip
+
+
+def _memorised(run: _Run) -> Advice | None:
+    """Samples that are training frames, and not because the clips or the base model's videos are so alike."""
+    measured = [item for item in _latest_measures(run) if item.likeness is not None]
+    copies = [
+        item
+        for item in measured
+        if (item.likeness or 0) >= COPIED
+        and (item.likeness or 0) > max(item.likeness_of_base or 0, item.likeness_of_clips or 0)
+    ]
+    if not copies or 2 * len(copies) < len(measured):
+        return None
+    step, worst = _latest_sample_step(run), max(copies, key=lambda item: item.likeness or 0)
+    return Advice(
+        "memorised", "warning", "The samples repeat training frames",
+        f"{len(copies)} of {plural(len(measured), 'sample')} of step {step:,} are nearly the same as a frame "
+        f"that was learnt, the nearest {worst.likeness:.2f} of 1 like {worst.nearest}.",
+        (
+            "Take an earlier checkpoint.",
+            "Add clips that differ from those you have: other poses, backgrounds and distances.",
+            f"Lower the rank to {_rank_for(run)}: {_rank_reason(run)}.",
+        ),
+        (Mark("samples", step, step, "like training frames"),),
+    )  # fmt: skip
+
+
+def _latest_sample_step(run: _Run) -> int:
+    return max((item.step for item in run.status.samples if item.measures is not None), default=0)
+
+
+def _latest_measures(run: _Run) -> list[SampleMeasures]:
+    """Of the samples of the newest step that has some; the base model's own say nothing."""
+    step = _latest_sample_step(run)
+    return [item.measures for item in run.status.samples if item.step == step and item.measures and step]
+
+
 def _nothing_held_out(run: _Run) -> Advice | None:
     seen = run.status.validations
     if not seen or not seen[-1].learnt:
@@ -400,6 +458,8 @@ _RULES: tuple[Callable[[_Run], Advice | None], ...] = (
     _diverging,
     _harmful,
     _overfitting,
+    _memorised,
+    _static,
     _level,
     _saved_too_seldom,
     _nothing_held_out,

@@ -14,12 +14,14 @@ from ltx_wizard.core.events import (
     Event,
     Failed,
     Finished,
+    SampleReady,
     Started,
     StepDone,
     StepSkipped,
     Validated,
     WentBack,
 )
+from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.recipe import Recipe, with_settings
 from ltx_wizard.core.run import JobStatus, fold
 
@@ -171,6 +173,38 @@ def test_a_run_that_went_back_is_told_with_the_rate_for_the_next() -> None:
     failed = said([*history(), back, Failed(problem="The training broke.", remedy="Lower it.", step=900)])[0]
     assert (failed.id, failed.severity) == ("broken", "problem")
     assert failed.changes == {"optimizer.lr": RECIPE.optimizer.lr / 8}
+
+
+def sample(step: int, index: int, **measures: object) -> SampleReady:
+    return SampleReady(
+        step=step, prompt_index=index, prompt="x", seed=1, file="x.mp4",
+        measures=SampleMeasures.model_validate(measures),
+    )  # fmt: skip
+
+
+def test_samples_that_barely_move_are_a_warning_where_the_base_models_do() -> None:
+    def advised(*measures: dict[str, float]) -> list[str]:
+        made = [sample(200, 0, motion=0.1, motion_of_base=0.1)]
+        made += [sample(400, index, **given) for index, given in enumerate(measures)]
+        return ids([*history(), *made])
+
+    still, lively = {"motion": 0.02, "motion_of_base": 0.1}, {"motion": 0.09, "motion_of_base": 0.1}
+    assert "static" in advised(still, lively)
+    assert "static" not in advised(still, lively, lively)
+    assert "static" not in advised({"motion": 0.0, "motion_of_base": 0.001})
+    assert "static" not in advised({})
+    (advice,) = [item for item in said([*history(), sample(400, 0, **still)]) if item.id == "static"]
+    assert "step 400" in advice.text and advice.changes == {"data.first_frame_blur": 1.0}
+
+
+def test_samples_that_are_training_frames_are_a_warning_unless_the_clips_are_as_alike() -> None:
+    def advised(**measures: object) -> list[str]:
+        return ids([*history(), sample(400, 0, **measures)])
+
+    assert "memorised" in advised(likeness=0.97, likeness_of_clips=0.6, nearest="clip-7")
+    assert "memorised" not in advised(likeness=0.97, likeness_of_clips=0.99)
+    assert "memorised" not in advised(likeness=0.97, likeness_of_base=0.98)
+    assert "memorised" not in advised(likeness=0.7)
 
 
 def test_validation_on_clips_that_are_learnt_is_not_taken_for_more_than_it_is() -> None:
