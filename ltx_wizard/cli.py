@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ltx_wizard import __version__
-from ltx_wizard.commands import computer, dataset, formats, models, planning, training
+from ltx_wizard.commands import computer, dataset, formats, lab, models, planning, training
 from ltx_wizard.commands.console import Console, show_error
 from ltx_wizard.commands.demo import demo
 from ltx_wizard.commands.download import download
@@ -190,6 +190,21 @@ def _add_training_commands(command: Callable[..., Add]) -> None:
     )
     add("--strength", type=float, default=1.0, help="of the LoRA; default: 1")
     add("--seed", type=int, default=None, help="default: the recipe's")
+
+    add = command("lab", lab.lab, "Checkpoints x strengths x prompts, seen side by side.", True)
+    _project(add)
+    add("--run", default="", metavar="NAME", help="whose checkpoints; default: the newest run's")
+    add("--checkpoint", type=int, action="append", default=[], metavar="STEP", help="which; repeatable")
+    add("--lora", type=Path, action="append", default=[], metavar="FILE", help="made elsewhere; repeatable")
+    add("--strengths", default="", metavar="LIST", help="such as 0.55,0.75,1,2; 0, the base model, comes too")
+    add("--prompt", action="append", default=[], help="{trigger} is the trigger word; repeatable")
+    add("--seed", type=int, action="append", default=[], help="repeatable")
+    add("--sampling-steps", type=_at_least_one, default=None, metavar="N", help="of each video")
+    kinds = ["strength", "unlike", "first-frame"]
+    add("--test", action="append", default=[], choices=kinds, help="a test of the guide; repeatable")
+    add("--sheet", default="", choices=["png", "mp4"], help="write the grid as one picture or one video")
+    add("--keep", default="", metavar="STEP@STRENGTH", help="remember this one for the export")
+    add("--only-keep", action="store_true", help="make no videos")
 
     add = command("export", training.export, "Write LoRA files for diffusers and ComfyUI, verified.", True)
     _project(add)

@@ -144,6 +144,7 @@ def test_help_names_every_command(run: Run) -> None:
         "train",
         "resume",
         "sample",
+        "lab",
         "export",
         "doctor",
     ]
@@ -249,6 +250,7 @@ def test_the_sample_project_comes_with_videos(run: Run, tmp_path: Path) -> None:
         ["train"],
         ["resume"],
         ["sample"],
+        ["lab"],
         ["export"],
     ],
 )

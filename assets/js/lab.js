@@ -76,7 +76,7 @@
       const made = {
         setup: el("details.wz-card.wz-lab-setup"), sum: el("span.wz-muted"), body: el("div.wz-lab-choices"), message: el("p.wz-lab-told", { role: "status" }),
         now: el("strong"), time: el("span.wz-muted.num"), bar: el("i"), problem: el("div"),
-        start: el("button.wz-btn.soft", { type: "button", onclick: (event) => post({ do: "start" }, event.currentTarget) }),
+        start: el("button.wz-btn.soft", { type: "button", onclick: (event) => { made.setup.open = false; post({ do: "start" }, event.currentTarget); } }),
         pause: el("button.wz-btn", { type: "button", onclick: () => post({ do: "pause" }) }, "Pause"),
         stop: el("button.wz-btn.quiet", { type: "button", onclick: () => post({ do: "stop" }) }, "Stop"),
         play: el("button.wz-btn.small", { type: "button", onclick: () => labClock.play(!labClock.playing) }, "Pause"),
@@ -227,14 +227,16 @@
         if (!card || !parts.tests.contains(card.root)) {
           card = { root: el("article.wz-lab-test"), grid: labGrid({ open: (pair, key) => zoom.open(card.data.grid, pair, key), keep }), text: el("div.wz-lab-reading") };
           tests.set(test.name, card);
-          card.root.append(el("h3", {}, test.title), el("p.wz-muted", {}, test.what), card.text, card.grid.root);
+          card.about = el("span.wz-badge.soft");
+          card.root.append(el("div.wz-lab-said", {}, el("div.wz-line", {}, el("h3", {}, test.title), card.about), el("p.wz-muted", {}, test.what), card.text), card.grid.root);
           parts.tests.append(card.root);
         }
         card.data = test;
         card.root.classList.toggle("is-asked", test.asked);
         card.root.dataset.test = test.name;
         card.root.dataset.verdict = test.asked ? test.reading.verdict : "";
-        card.grid.root.hidden = !test.asked;
+        card.grid.root.hidden = card.about.hidden = !test.asked;
+        if (test.asked) set(card.about, test.grid.rows.map((row) => row.title).join(", "));
         if (test.asked) { card.grid.show(test.grid, data.kept, aspect); zoom.refresh(test.grid, data.kept); }
         const words = JSON.stringify(test.reading || test.name);
         if (card.words !== words) { card.words = words; card.text.replaceChildren(...(test.asked ? readingOf(test) : [el("button.wz-btn.small.soft", { type: "button", onclick: (event) => post({ do: "test", test: test.name }, event.currentTarget) }, "Test it")])); }

@@ -122,7 +122,7 @@ def view(project: Project) -> LabView:
         stopping=running and job is not None and job.stop_file.exists(),
         now=_now(status) if running and status else "",
         problem=status.problem if failed and status and todo else "",
-        remedy=_remedy(status.remedy) if failed and status and todo else "",
+        remedy=status.remedy if failed and status and todo else "",
         warnings=status.warnings if status and running else (),
     )
 
@@ -492,12 +492,6 @@ def _now(status: JobStatus) -> str:
     text = status.progress.message or status.progress.stage
     done, total = status.progress.done, status.progress.total
     return f"{text} {done:,} of {total:,}" if total > 1 else text
-
-
-def _remedy(remedy: str) -> str:
-    return remedy.replace("Press Resume to go on.", "Press 'Go on' to make the rest.").replace(
-        "Everything up to the last checkpoint is kept.", "Every video that was made is kept."
-    )
 
 
 def _free_file(folder: Path, stem: str) -> Path:

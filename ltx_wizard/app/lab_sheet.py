@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ltx_wizard.app.lab import LabView, Place
 
 
+_LEAST_PX = 160
+"""Below that the figures under a video do not fit."""
+
+
 def write(project: Project, kind: str) -> Path:
     """lab/sheets/<time>.png or .mp4, of what is made so far. Raises NotReady where nothing is."""
     if kind not in ("png", "mp4"):
@@ -30,7 +34,8 @@ def write(project: Project, kind: str) -> Path:
         raise NotReady(problem="No video of the grid is made yet.", remedy="Make the videos first.")
     folder = LabFolder(project)
     first = cells[0]
-    size = (first.strip.width, first.strip.height)
+    factor = max(1.0, _LEAST_PX / first.strip.width)
+    size = (round(first.strip.width * factor), round(first.strip.height * factor))
     file = folder.sheets_folder / f"lab-{time.strftime('%Y-%m-%d-%H%M%S')}.{kind}"
     file.parent.mkdir(parents=True, exist_ok=True)
     blocks = _blocks(folder, view, size)
@@ -63,12 +68,17 @@ def _blocks(folder: LabFolder, view: LabView, size: tuple[int, int]) -> list[She
         blocks.append(
             SheetBlock(
                 title=f"{mine[0].wanted.request.prompt} (seed {mine[0].wanted.seed})",
-                columns=("base model", *(f"{strength:g}" for strength in strengths)),
+                columns=("base model", *(_strength(strength) for strength in strengths)),
                 rows=[lora.title for lora in loras] or ["base model"],
                 cells=rows or [[base]],
             )
         )
     return blocks
+
+
+def _strength(value: float) -> str:
+    text = f"{value:g}"
+    return text if "." in text else f"{text}.0"
 
 
 def _key(lora: LabLora | None, strength: float) -> tuple[str, float]:

@@ -268,6 +268,8 @@ def _words_for(folder: JobFolder) -> tuple[str, str]:
         kind = ""
     if kind == "caption":
         return "choose a smaller captioner", "Captions that are written are kept."
+    if kind == "lab":
+        return "choose a smaller size", "Every video that was made is kept. Press 'Go on' to make the rest."
     if kind == "train":
         kept = "Everything up to the last checkpoint is kept. Press Resume to go on."
         return "choose a smaller preset or size", kept

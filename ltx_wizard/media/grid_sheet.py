@@ -16,7 +16,7 @@ Picture = NDArray[np.uint8]
 
 _PAPER, _INK, _FAINT, _EMPTY = (250, 250, 252), (30, 33, 43), (110, 116, 130), (226, 228, 234)
 _LABEL_PX, _HEAD_PX, _NOTE_PX, _TITLE_PX, _GAP_PX = 110, 22, 18, 24, 8
-_FONT_PX, _SMALL_PX = 13, 12
+_FONT_PX, _SMALL_PX = 13, 11
 
 
 @dataclass(frozen=True)

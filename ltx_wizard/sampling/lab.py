@@ -113,8 +113,9 @@ class _Session:
         return {request.prompt, request.negative_prompt} <= self._texts
 
     def _make(self, item: Wanted, place: int, count: int) -> None:
-        began, paused = time.monotonic(), 0.0
         request = item.request
+        self._meter(request).get_ready(self._report)
+        began, paused = time.monotonic(), 0.0
 
         def after_step(done: int) -> None:
             nonlocal paused

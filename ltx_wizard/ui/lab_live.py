@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
@@ -12,9 +13,10 @@ from starlette.requests import Request
 
 from ltx_wizard.app import jobs, lab, lab_tests
 from ltx_wizard.app.lab import LabView, Place
+from ltx_wizard.app.lab_figures import figures
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.lab import MAIN, LabCell, LabFolder, LabGrid
-from ltx_wizard.core.measures import SampleMeasures, readings
+from ltx_wizard.core.measures import readings
 from ltx_wizard.core.project import Project, filled_prompt
 from ltx_wizard.core.units import duration_text, plural
 from ltx_wizard.ui import media
@@ -150,44 +152,11 @@ def _cell(project: Project, place: Place) -> Json:
         "layout": place.cell.strip.model_dump(),
         "frames": place.cell.request.frames,
         "fps": place.cell.request.fps,
-        "measures": measure_words(place.cell.measures),
+        "measures": [asdict(figure) for figure in figures(place.cell.measures)],
         "readings": readings(place.cell.measures),
         "seconds": duration_text(place.cell.seconds),
         "made_on": _made_on(place.cell),
     }
-
-
-def measure_words(measures: SampleMeasures) -> list[Json]:
-    """name, value, note (what it is and how it compares) of what was measured, in a fixed order."""
-    found: list[Json] = []
-
-    def add(name: str, value: str, note: str) -> None:
-        found.append({"name": name, "value": value, "note": note})
-
-    if measures.change is not None:
-        note = "Mean absolute difference to the base model's video, of 255."
-        add("change", f"{measures.change:.1f}", note)
-    if measures.motion is not None:
-        base = measures.motion_of_base
-        other = f" The base model's: {100 * base:.1f} %." if base is not None else ""
-        note = f"Mean optical flow, in percent of the picture's width a second.{other}"
-        add("motion", f"{100 * measures.motion:.1f} %", note)
-    if measures.likeness is not None:
-        base = measures.likeness_of_base
-        other = f" The base model's: {base:.2f}." if base is not None else ""
-        note = f"To the nearest training frame, 0 to 1; near 1 is a copy.{other}"
-        clips = measures.likeness_of_clips
-        note += f" Your clips to each other: {clips:.2f}." if clips is not None else ""
-        add("like training", f"{measures.likeness:.2f}", note)
-    if measures.sharpness is not None:
-        base = measures.sharpness_of_base
-        other = f" The base model's: {base:.2f}." if base is not None else ""
-        note = f"Share of the picture's contrast that lies in fine detail.{other}"
-        add("sharpness", f"{measures.sharpness:.2f}", note)
-    if measures.prompt_agreement is not None:
-        note = "Mean cosine of prompt and frames, by the CLIP model on this computer."
-        add("prompt", f"{measures.prompt_agreement:.2f}", note)
-    return found
 
 
 def _made_on(cell: LabCell) -> str:
