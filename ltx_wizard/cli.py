@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ltx_wizard import __version__
-from ltx_wizard.commands import computer, dataset, formats, lab, models, planning, training
+from ltx_wizard.commands import computer, dataset, formats, lab, models, planning, runs, training
 from ltx_wizard.commands.console import Console, show_error
 from ltx_wizard.commands.demo import demo
 from ltx_wizard.commands.download import download
@@ -171,6 +171,27 @@ def _add_training_commands(command: Callable[..., Add]) -> None:
     add = command("resume", training.resume, "Go on with a run from its newest checkpoint.", True)
     _project(add)
     add("--run", default=None, metavar="NAME", help="name of its folder; default: the newest")
+
+    add = command("runs", runs.runs, "List the runs, or say what some differ in and which is best.", True)
+    _project(add)
+    add("runs", nargs="*", metavar="RUN", help="names of their folders; default: a list of all")
+
+    add = command("plot", runs.plot, "A run as picture and tables; several runs as one picture.", True)
+    _project(add)
+    add("runs", nargs="*", metavar="RUN", help="names of their folders; default: the newest")
+    add("--out", type=Path, default=None, metavar="FILE", help="a PNG; default: in the folder of the run")
+
+    add = command("sweep", runs.sweep, "Train every combination of some values, one after another.", True)
+    _project(add)
+    add(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=VALUES",
+        help="a setting and its values, as in lora.rank=16,32; repeatable",
+    )
+    add("--go-on", action="store_true", help="with the newest sweep of the project")
+    add("--anyway", action="store_true", help="even where the plan says that the card cannot hold it")
 
     add = command("sample", training.sample, "Make sample videos.", True)
     _project(add)

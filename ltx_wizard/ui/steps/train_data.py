@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from ltx_wizard.app import jobs, monitor, plots
 from ltx_wizard.app.advisor import Advice, Mark
 from ltx_wizard.app.curves import COLUMNS, Curves, curves_of
+from ltx_wizard.app.lab_figures import figures
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.events import SampleReady, Validated
 from ltx_wizard.core.measures import readings
@@ -16,7 +18,6 @@ from ltx_wizard.core.run import JobFolder
 from ltx_wizard.core.units import duration_text
 from ltx_wizard.ui import media
 from ltx_wizard.ui.boundary import opened
-from ltx_wizard.ui.lab_live import measure_words
 
 _MOST_ROWS = 20_000
 """Rows of one answer: a page that has none yet asks again at once, and stays quick meanwhile."""
@@ -168,7 +169,7 @@ def _sample_json(project: Project, job: JobFolder, event: SampleReady) -> dict[s
         "prompt_index": sample.prompt_index,
         "prompt": sample.prompt,
         "url": media.file_url(project, relative, version) if relative else "",
-        "measures": measure_words(event.measures) if event.measures else [],
+        "measures": [asdict(figure) for figure in figures(event.measures)] if event.measures else [],
         "readings": readings(event.measures) if event.measures else [],
     }
 
