@@ -62,7 +62,7 @@
     const kept = read();
     let name = options.xName || "step", group = "", smoothing = kept.smoothing ?? 50, logarithmic = kept.log ?? false, rawShown = !options.noRaw && (kept.raw ?? true);
     let series = [], marks = [], planned = 0, zoom = null, cursor = null, drag = null, active = "", size = null, view = null, due = 0, colours = new Map();
-    let told = 0, summaryDue = 0;
+    let told = 0, summaryDue = 0, overDrawn = false, inSight = true;
     const sample = new Float64Array(SAMPLE);
 
     const base = el("canvas", { "aria-hidden": "true" }), over = el("canvas", { "aria-hidden": "true" });
@@ -84,6 +84,7 @@
     showChoices();
 
     new ResizeObserver(() => { size = null; draw(); }).observe(stage);
+    new IntersectionObserver((entries) => { inSight = entries[entries.length - 1].isIntersecting; if (inSight) draw(); }, { rootMargin: "200px" }).observe(stage);
     const theme = () => { colours.clear(); draw(); };
     new MutationObserver(theme).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
     stage.addEventListener("pointerdown", press);
@@ -162,7 +163,8 @@
     }
 
     function paint() {
-      if (!measure()) return;
+      root.dataset.points = String(series.reduce((most, item) => Math.max(most, item.points.count), 0));
+      if (!inSight || !measure()) return; /* what nobody sees is drawn once it comes into sight */
       const began = performance.now();
       const shown = current().filter((item) => !item.hidden && item.points.count);
       view = frame(shown);
@@ -179,7 +181,6 @@
       flags(pen);
       if (!shown.length) words(pen, options.empty || "Nothing to draw yet.", size.width / 2, size.height / 2, "center", "--wz-muted", 13.5);
       whole_.hidden = !zoom;
-      root.dataset.points = String(series.reduce((most, item) => Math.max(most, item.points.count), 0));
       root.dataset.drawMs = (performance.now() - began).toFixed(2);
       overlay();
       if (performance.now() > summaryDue) { summaryDue = performance.now() + 5000; summary.textContent = summarise(); if (table.open) fillTable(); }
@@ -318,6 +319,9 @@
     /* What follows the pointer is on a canvas of its own: the lines are not drawn again for it. */
     function overlay() {
       if (!size || !view) return;
+      const wanted = drag?.to || cursor !== null;
+      if (!wanted && !overDrawn) return;
+      overDrawn = !!wanted;
       const pen = over.getContext("2d");
       pen.clearRect(0, 0, size.width, size.height);
       if (drag?.to) {

@@ -122,7 +122,7 @@
         more = (await fetchRun(name)) || more;
       }
       const live = chosen.some((name) => !curves.get(name)?.over);
-      if (mine === turn && (more || live)) timer = setTimeout(() => look(mine, more), more ? 10 : 2000);
+      if (mine === turn && (more || live)) timer = setTimeout(() => look(mine, more), more ? 10 : 1000);
     }
     function look(mine, more) {
       if (mine !== turn) return;

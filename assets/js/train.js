@@ -113,7 +113,7 @@
       for (const [key] of QUANTITIES) parts.plot.add(key, view.rows.step, view.rows[key]);
       addValidations(view.validations);
       parts.plot.extent(view.steps);
-      parts.bar.style.width = `${view.fraction * 100}%`;
+      parts.bar.style.width = `${(view.fraction * 100).toFixed(1)}%`;
       set(parts.now, view.stopping && !settled ? "Stopping after this step ..." : view.paused && !settled ? "Paused" : view.now);
       set(parts.health, view.health);
       showFigures(view.figures);
