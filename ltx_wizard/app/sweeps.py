@@ -7,39 +7,32 @@ command line, calls `advance`; a lock file lets one do it at a time.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Union
+from typing import Literal
 
 from filelock import FileLock, Timeout
-from pydantic import Field
 
-from ltx_wizard.app import compare, datasets, jobs, memory_plan, plots, recipes
+from ltx_wizard.app import compare, jobs, memory_plan, plots
 from ltx_wizard.app.compare import RunFacts
 from ltx_wizard.app.curves import curves_of
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import STARTING_GRACE_S
-from ltx_wizard.app.system import first_gpu
+from ltx_wizard.app.sweep_plan import Axis, Entry, Sweep, Value, new_sweep
 from ltx_wizard.core.documents import (
-    Document,
-    Settings,
     read_document,
     write_document,
     write_text_atomically,
 )
-from ltx_wizard.core.errors import BadSetting, Busy, NotFound, WizardError
+from ltx_wizard.core.errors import Busy, NotFound, WizardError
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe, check_offload, recipe_settings
+from ltx_wizard.core.recipe import Recipe, check_offload
 from ltx_wizard.core.run import JobState
 
 SWEEP_FILE = "sweep.json"
-MOST_RUNS = 60
-"""More are rather a wish for another tool; a wrong list is caught before it costs a week."""
-
 _TRIES = 2
 """A run whose worker died without a word, as with the computer, goes on from its checkpoint once."""
 
@@ -48,54 +41,9 @@ _FAILURES = 2
 
 _POLL_S = 2.0
 
-Value = Union[bool, int, float, str]  # noqa: UP007 - a runtime alias for Python 3.10
-SweepState = Literal["running", "stopped", "done"]
 EntryState = Literal["queued", "running", "finished", "stopped", "failed"]
 
 _LOG = logging.getLogger("ltx_wizard")
-
-
-class Axis(Settings):
-    """A setting and the values that are tried."""
-
-    key: str
-    values: tuple[Value, ...] = Field(min_length=1)
-
-
-class Entry(Settings):
-    """One run of a sweep. run: the name of its folder, empty before it was made. tries: how often its worker
-    was started. begun: when, last. resume: the sweep went on after a stop, so this run shall go on too.
-    """
-
-    values: tuple[Value, ...]
-    run: str = ""
-    tries: int = 0
-    begun: float = 0.0
-    resume: bool = False
-
-
-class Sweep(Document):
-    """The content of sweep.json. recipe: what all runs share. note: why it stopped."""
-
-    created: float
-    axes: tuple[Axis, ...] = Field(min_length=1)
-    recipe: Recipe
-    entries: tuple[Entry, ...]
-    state: SweepState = "running"
-    note: str = ""
-
-    def recipe_of(self, entry: Entry) -> Recipe:
-        keys = [axis.key for axis in self.axes]
-        return recipes.with_followers(self.recipe, dict(zip(keys, entry.values, strict=True)))
-
-
-@dataclass(frozen=True)
-class SweepPlan:
-    """What a sweep would be. seconds: None where a step of it was never measured. source: whence they are."""
-
-    recipes: tuple[Recipe, ...]
-    seconds: float | None
-    source: str
 
 
 @dataclass(frozen=True)
@@ -126,44 +74,6 @@ class SweepView:
         return sum(entry.state in ("finished", "failed") for entry in self.entries)
 
 
-def parse_axes(asked: Sequence[tuple[str, str]]) -> tuple[Axis, ...]:
-    """[('lora.rank', '16, 32')] as typed. Values stand between commas or spaces; empty lines are left out.
-
-    Raises BadSetting for an unknown setting, a setting named twice, or a value that is none.
-    """
-    known = {info.key: info for info in recipe_settings()}
-    axes: list[Axis] = []
-    for key, text in asked:
-        parts = text.replace(",", " ").replace(";", " ").split()
-        if not key or not parts:
-            continue
-        if key not in known or known[key].kind in ("list", "text"):
-            raise BadSetting(problem=f"{key} cannot be varied.", remedy="Choose a number, switch or choice.")
-        if any(axis.key == key for axis in axes):
-            raise BadSetting(problem=f"{key} stands there twice.", remedy="Put its values on one line.")
-        values = tuple(dict.fromkeys(_value(known[key].kind, part) for part in parts))
-        axes.append(Axis(key=key, values=values))
-    if not axes:
-        raise BadSetting(problem="There is nothing to vary yet.", remedy="Name a setting and some values.")
-    return tuple(axes)
-
-
-def plan(project: Project, axes: Sequence[Axis]) -> SweepPlan:
-    """Raises BadSetting where a value is out of range, or there are too many."""
-    made = _new(project, axes)
-    planned = tuple(made.recipe_of(entry) for entry in made.entries)
-    counts = memory_plan.bucket_counts(project, made.recipe)
-    own = memory_plan.own_step_times(project, datasets.model_spec(project))
-    plans = [memory_plan.plan_for(project, recipe, counts, first_gpu(), own) for recipe in planned]
-    times = [item.budget.time for item in plans]
-    known = [item for item in times if item is not None]
-    if len(known) < len(times):
-        return SweepPlan(planned, None, "")
-    own_only = all(item.own for item in known)
-    source = "as in your earlier runs here" if own_only else f"measured on an {known[0].source}"
-    return SweepPlan(planned, sum(item.total for item in known), source)
-
-
 def start(project: Project, axes: Sequence[Axis], anyway: bool = False) -> str:
     """Queue the runs; the first starts at once. Gives the sweep's name.
 
@@ -177,7 +87,7 @@ def start(project: Project, axes: Sequence[Axis], anyway: bool = False) -> str:
             remedy="Stop it first, or wait until it is done.",
         )
     jobs.refuse_while_running(project)
-    made = _new(project, axes)
+    made = new_sweep(project, axes)
     jobs.training_job(project, made.recipe_of(made.entries[0]))
     for entry in made.entries:
         recipe = made.recipe_of(entry)
@@ -324,25 +234,6 @@ def summary_csv(shown: SweepView) -> str:
     return plots.table(header, rows)
 
 
-def _new(project: Project, axes: Sequence[Axis]) -> Sweep:
-    """The sweep of the project's recipe. Raises BadSetting."""
-    combinations = list(itertools.product(*(axis.values for axis in axes)))
-    if len(combinations) > MOST_RUNS:
-        raise BadSetting(
-            problem=f"That would be {len(combinations):,} runs; {MOST_RUNS} is the most.",
-            remedy="Leave some values out: a coarse sweep first, a fine one around its best.",
-        )
-    made = Sweep(
-        created=time.time(),
-        axes=tuple(axes),
-        recipe=recipes.current_recipe(project),
-        entries=tuple(Entry(values=values) for values in combinations),
-    )
-    for entry in made.entries:
-        made.recipe_of(entry)  # a value out of range is said before anything is written
-    return made
-
-
 def _advance(project: Project, name: str) -> bool:
     sweep = _read(project, name)
     failed_in_a_row = 0
@@ -357,9 +248,8 @@ def _advance(project: Project, name: str) -> bool:
             note = f"{_FAILURES} runs in a row failed: {_problem(project, entry)}"
             _write(project, name, sweep.model_copy(update={"state": "stopped", "note": note}))
             return False
+    _save_quietly(project, name)  # before it counts as done: what breaks off here is done again
     _write(project, name, sweep.model_copy(update={"state": "done", "note": ""}))
-    if any(entry.run for entry in sweep.entries):
-        _save_quietly(project, name)
     return False
 
 
@@ -498,30 +388,6 @@ def _values_text(axes: Sequence[Axis], values: Sequence[Value]) -> str:
 
 def _text(value: Value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
-
-
-def _value(kind: str, text: str) -> Value:
-    try:
-        if kind == "integer":
-            return int(text)
-        if kind == "number":
-            return float(text)
-    except ValueError:
-        raise BadSetting(
-            problem=f"'{text}' is not a number.", remedy="Write numbers between commas, such as 16, 32."
-        ) from None
-    if kind == "switch":
-        if text.lower() not in ("true", "false", "on", "off"):
-            raise BadSetting(problem=f"'{text}' is neither on nor off.", remedy="Write: on, off.")
-        return text.lower() in ("true", "on")
-    return text
-
-
-def default_axes(recipe: Recipe) -> Mapping[str, tuple[Value, ...]]:
-    """What most people vary first: rank and learning rate, around what the recipe has."""
-    rank, rate = recipe.lora.rank, recipe.optimizer.lr
-    ranks = sorted({max(1, rank // 2), rank, min(512, rank * 2)})
-    return {"lora.rank": tuple(ranks), "optimizer.lr": (float(f"{rate / 2:.3g}"), rate)}
 
 
 def _folder(project: Project, name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 
-from ltx_wizard.app import compare, jobs, memory_plan, plots, sweeps
+from ltx_wizard.app import compare, jobs, memory_plan, plots, sweep_plan, sweeps
 from ltx_wizard.app.compare import Comparison, RunFacts
 from ltx_wizard.app.curves import curves_of
 from ltx_wizard.app.sweeps import SweepView
@@ -63,8 +63,8 @@ def sweep(given: Namespace, console: Console) -> int:
         name = _last_sweep(project)
         sweeps.go_on(project, name)
     else:
-        axes = sweeps.parse_axes([_axis(text) for text in given.vary])
-        planned = sweeps.plan(project, axes)
+        axes = sweep_plan.parse_axes([_axis(text) for text in given.vary])
+        planned = sweep_plan.plan(project, axes)
         time_text = memory_plan.about_text(planned.seconds) if planned.seconds is not None else ""
         about = f": {time_text}, {planned.source}" if time_text else ""
         console.say(f"{plural(len(planned.recipes), 'run')}{about}.")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ltx_wizard.app import jobs, memory_plan, recipes, sweeps
+from ltx_wizard.app import jobs, memory_plan, recipes, sweep_plan, sweeps
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, NotReady
@@ -75,7 +75,7 @@ def ready(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def begin(project: Project, asked: tuple[tuple[str, str], ...] = TWO_BY_TWO) -> str:
-    return sweeps.start(project, sweeps.parse_axes(asked))
+    return sweeps.start(project, sweep_plan.parse_axes(asked))
 
 
 def forget_the_start(project: Project, name: str) -> None:
@@ -212,7 +212,7 @@ def test_the_time_left_is_from_what_steps_of_this_sweep_took(ready: Project, wor
 )
 def test_what_cannot_be_varied_is_said(asked: list[tuple[str, str]], words: str) -> None:
     with pytest.raises(BadSetting) as refused:
-        sweeps.parse_axes(asked)
+        sweep_plan.parse_axes(asked)
     assert words in refused.value.problem
 
 
@@ -242,15 +242,15 @@ def test_a_sweep_that_is_not_there_says_so(ready: Project, name: str) -> None:
 
 
 def test_the_plan_adds_up_the_times_of_all_runs_as_measured_here(ready: Project) -> None:
-    axes = sweeps.parse_axes((("steps", "100, 300"),))
+    axes = sweep_plan.parse_axes((("steps", "100, 300"),))
     job = Job(
-        settings=TrainJob(recipe=sweeps.plan(ready, axes).recipes[0], dataset_fingerprint="f"), created=1
+        settings=TrainJob(recipe=sweep_plan.plan(ready, axes).recipes[0], dataset_fingerprint="f"), created=1
     )
     writer = EventWriter(JobFolder.create(ready.runs_folder, "earlier", job).events_file)
     for number in range(1, 20):
         writer.write(StepDone(step=number, steps=99, loss=1, learning_rate=1e-4, grad_norm=1, step_s=2))
     writer.close()
-    made = sweeps.plan(ready, axes)
+    made = sweep_plan.plan(ready, axes)
     assert [recipe.steps for recipe in made.recipes] == [100, 300]
     assert made.seconds is not None and made.seconds >= 400 * 2
     assert made.source == "as in your earlier runs here"

@@ -4,7 +4,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from ltx_wizard.app import jobs, recipes, sweeps
+from ltx_wizard.app import jobs, recipes, sweep_plan, sweeps
 from ltx_wizard.core.documents import write_document
 from ltx_wizard.core.events import EventWriter, Finished, Started, StepDone, Validated
 from ltx_wizard.core.project import Project
@@ -36,12 +36,12 @@ def trained(project: Project) -> Project:
 
 
 def sweep_of(project: Project) -> None:
-    axes = (sweeps.Axis(key="lora.rank", values=(8, 16, 32)),)
+    axes = (sweep_plan.Axis(key="lora.rank", values=(8, 16, 32)),)
     runs = [run.name for run in jobs.runs(project)]
     entries = tuple(
-        sweeps.Entry(values=(rank,), run=run) for rank, run in zip((8, 16, 32), [*runs, ""], strict=True)
+        sweep_plan.Entry(values=(rank,), run=run) for rank, run in zip((8, 16, 32), [*runs, ""], strict=True)
     )
-    made = sweeps.Sweep(created=1, axes=axes, recipe=Recipe(), entries=entries, state="stopped")
+    made = sweep_plan.Sweep(created=1, axes=axes, recipe=Recipe(), entries=entries, state="stopped")
     write_document(project.folder / "sweeps" / "001" / "sweep.json", made)
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from ltx_wizard.app import compare, memory_plan, recipes, sweeps
+from ltx_wizard.app import compare, memory_plan, recipes, sweep_plan, sweeps
 from ltx_wizard.app.compare import RunFacts
 from ltx_wizard.core.errors import BadInput
 from ltx_wizard.core.project import Project
@@ -50,7 +50,7 @@ def compare_json(request: Request) -> dict[str, object]:
 def sweep_form_json(request: Request) -> dict[str, object]:
     """What can be varied, and what is proposed."""
     project = opened(request.query_params.get("project", ""))
-    proposed = sweeps.default_axes(recipes.current_recipe(project))
+    proposed = sweep_plan.default_axes(recipes.current_recipe(project))
     return {
         "settings": [
             {"key": info.key, "title": _long_title(info.key), "hint": _range_text(info)}
@@ -63,7 +63,7 @@ def sweep_form_json(request: Request) -> dict[str, object]:
 
 def plan_sweep(sent: Mapping[str, object]) -> dict[str, object]:
     """How many runs that would be, and how long they would take."""
-    planned = sweeps.plan(opened(str(sent.get("project", ""))), sweeps.parse_axes(_axes(sent)))
+    planned = sweep_plan.plan(opened(str(sent.get("project", ""))), sweep_plan.parse_axes(_axes(sent)))
     time = (
         f"{memory_plan.about_text(planned.seconds)}, {planned.source}"
         if planned.seconds is not None
@@ -77,7 +77,7 @@ def act_on_sweep(sent: Mapping[str, object]) -> dict[str, object]:
     project, name = opened(str(sent.get("project", ""))), str(sent.get("name", ""))
     wish = sent.get("do")
     if wish == "start":
-        sweeps.start(project, sweeps.parse_axes(_axes(sent)))
+        sweeps.start(project, sweep_plan.parse_axes(_axes(sent)))
     elif wish == "stop":
         sweeps.stop(project, name)
     elif wish == "go_on":
