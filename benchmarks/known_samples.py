@@ -8,7 +8,7 @@ Footage as in filmed.py; synthetic scenes are those of the embedded model. Const
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,12 +167,14 @@ REAL_SHOTS = (
 REAL_SIZE = (384, 256)
 
 
-def real_scenes() -> list[Scene]:
+def real_scenes(names: Sequence[str] = ()) -> list[Scene]:
     """The first 40 % of each shot are trained; fresh is what lies a second or more later in the same shot,
-    less where the shot is shorter than that.
+    less where the shot is shorter than that. names: only these.
     """
     scenes: list[Scene] = []
     for name, package, file, start, end, fps in REAL_SHOTS:
+        if names and name not in names:
+            continue
         frames = [cover(item, *REAL_SIZE) for item in read_frames(footage_file(package, file), start, end)]
         count = len(frames)
         cut = int(0.4 * count)

@@ -18,7 +18,7 @@ the truth for most moving cameras, so half is a difference that can be relied on
 LIVELY_SHARE = 2.0
 STILL = 0.003
 """Frame widths a second: less is a still picture, with the base model or without it. Still clips with noise
-measure 0.000 to 0.001, a camera that moves by half a percent of the width each second 0.003 to 0.005.
+measure 0.000 to 0.002, a camera that moves by half a percent of the width each second 0.003 to 0.005.
 """
 
 COPIED = 0.9

@@ -20,7 +20,7 @@ from ltx_wizard.sampling.frames import Frames
 Picture = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
-_WIDTH_PX = 256
+_WIDTH_PX = 192
 """All clips are measured at this width, whatever their own."""
 
 _SMOOTHING_PX = 0.8

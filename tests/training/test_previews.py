@@ -12,6 +12,8 @@ import torch
 from diffusers import LTXVideoTransformer3DModel
 
 from ltx_wizard.core.clip import Clip, MediaKind
+from ltx_wizard.core.documents import read_document
+from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.project import Project, ProjectSettings
 from ltx_wizard.core.recipe import MemorySettings, Recipe, with_settings
 from ltx_wizard.core.report import SilentReport
@@ -84,6 +86,36 @@ def test_a_recipe_without_first_frames_makes_one_sample_a_prompt(
         (5, 0, "zib. A red square."),
         (5, 1, "A blue square."),
     ]
+
+
+def test_each_sample_is_measured_against_the_base_and_the_clips_that_are_trained(
+    project: Project, transformer: LTXVideoTransformer3DModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """clip-1 is kept out of training."""
+
+    def sample(_self: object, _request: Any, _on_step: object) -> Any:
+        return read_clip(project.clips_folder / f"{shown[-1]}.mp4", 64, 64, 9, 8)
+
+    monkeypatch.setattr("ltx_wizard.training.previews.Sampler.sample", sample)
+    folder, report = JobFolder(project.runs_folder / "0001-run"), SilentReport()
+    previews = _previews(project, transformer, _recipe(first_frame=False))
+    shown: list[str] = []
+    for step, clip_id in ((0, "clip-1"), (5, "clip-0")):
+        shown.append(clip_id)
+        previews.make(step, folder, set(), report)
+    told = [event for event in report.events if event.kind == "sample"]
+    base, trained = told[0].measures, told[2].measures
+    assert base is not None
+    assert trained is not None
+    assert (base.change, base.motion_of_base) == (None, None)
+    assert base.nearest == trained.nearest == "clip-0"
+    assert trained.likeness is not None
+    assert trained.likeness > 0.9
+    assert trained.likeness_of_base == base.likeness
+    assert trained.change is not None
+    assert trained.change > 20
+    beside = (folder.folder / told[2].file).with_suffix(".json")
+    assert read_document(beside, SampleMeasures) == trained
 
 
 def test_each_kind_of_sample_has_its_own_guidance(
