@@ -52,8 +52,8 @@ def test_without_clips_kept_out_the_event_says_that_learnt_ones_were_measured() 
     assert not fixed_set([_example("a"), _example("b", held_out=True)], 8, "embedded").learnt
 
 
-@pytest.mark.parametrize(("clips", "losses"), [(1, 20), (2, 20), (3, 30), (4, 20), (8, 40), (30, 40)])
-def test_few_clips_are_measured_with_more_draws_of_noise(clips: int, losses: int) -> None:
+@pytest.mark.parametrize(("clips", "losses"), [(1, 10), (2, 10), (3, 15), (8, 40), (30, 40)])
+def test_one_clip_is_measured_with_two_draws_of_noise_and_many_with_one(clips: int, losses: int) -> None:
     fixed = fixed_set([_example(f"{n}", held_out=True) for n in range(clips)], 8, "embedded")
     assert len(fixed.measured) == losses
     measured = {(item.example.clip_id, item.sigma, item.draw) for item in fixed.measured}
@@ -120,7 +120,7 @@ def test_runs_of_a_dataset_with_other_seeds_and_ranks_begin_at_the_very_same_los
         assert main([str(run.folder)]) == 0
         first.append(run.status().validations[0])
     assert _content(first[0]) == _content(first[1])
-    assert not first[0].learnt and len(first[0].each) == 20
+    assert not first[0].learnt and len(first[0].each) == 10
 
 
 def _content(event: Validated) -> dict[str, Any]:
