@@ -204,9 +204,20 @@ def _judge(seed: int, steps: int, folder: Path) -> Row:
 def _trained(
     folder: Path, kind: Kind, learnt: Sequence[Captioned], kept_out: Sequence[Captioned], seed: int
 ) -> JobFolder:
-    """A project with these clips, trained as the app does it; or the run that was kept."""
-    if kept := list_job_folders(folder / "runs"):
-        return kept[0]
+    """A project with these clips, trained as the app does it; or the run that was kept, which goes on."""
+    kept = list_job_folders(folder / "runs")
+    run = kept[0] if kept else _new_run(folder, kind, learnt, kept_out, seed)
+    if run.status().state is not JobState.FINISHED:
+        work([str(run.folder)])
+    status = run.status()
+    if status.state is not JobState.FINISHED:
+        raise SystemExit(f"{kind.name}, seed {seed}: {status.problem} {status.remedy}")
+    return run
+
+
+def _new_run(
+    folder: Path, kind: Kind, learnt: Sequence[Captioned], kept_out: Sequence[Captioned], seed: int
+) -> JobFolder:
     project = Project.create(
         folder, ProjectSettings.model_validate({"name": "x", "model": "embedded", "trigger_word": TRIGGER})
     )
@@ -214,12 +225,7 @@ def _trained(
     used = [*learnt[: kind.clips], *kept_out]
     add_clips(project, [_clip(project, n, clip, n >= kind.clips) for n, clip in enumerate(used)])
     settings = TrainJob(recipe=kind.recipe(seed), dataset_fingerprint=fingerprint(project))
-    run = JobFolder.create(project.runs_folder, "run", Job(settings=settings, created=time.time()))
-    work([str(run.folder)])
-    status = run.status()
-    if status.state is not JobState.FINISHED:
-        raise SystemExit(f"{kind.name}, seed {seed}: {status.problem} {status.remedy}")
-    return run
+    return JobFolder.create(project.runs_folder, "run", Job(settings=settings, created=time.time()))
 
 
 def _clip(project: Project, number: int, clip: Captioned, held_out: bool) -> Clip:
