@@ -4,12 +4,12 @@
    const plot = wizard.plot(root, { label, xName, describe });
    plot.define([{ key, label, colour, group, look: "line" | "dots", smoothed, hidden, dash }]); plot.group(name);
    (of: the key of the line that it is shown and hidden with.)
-   plot.add(key, xs, ys); plot.clear(key); plot.extent(planned); plot.marks([...]); plot.draw(); */
+   plot.add(key, xs, ys); plot.clear(key); plot.extent(how far x will go, steps); plot.marks([...]); plot.draw(); */
 (() => {
   "use strict";
   const { el } = window.wizard;
   const PAD = { left: 58, right: 16, top: 26, bottom: 30 };
-  const FIRST_ROOM = 1024, SAMPLE = 2000, TICKS = 5, MARK_ROWS = 2, DRAG_PX = 5, BOX_PX = 40, LONGEST_SMOOTHING = 1000;
+  const FIRST_ROOM = 1024, SAMPLE = 2000, TICKS = 5, MARK_ROWS = 2, DRAG_PX = 5, BOX_PX = 40, LONGEST_SMOOTHING = 1000, SUMMARY_MS = 2000;
   const KEEP = "wizard-plot";
   const number = (value) => {
     if (!Number.isFinite(value)) return "–";
@@ -62,7 +62,7 @@
     const kept = read();
     let name = options.xName || "step", group = "", smoothing = kept.smoothing ?? 50, logarithmic = kept.log ?? false, rawShown = !options.noRaw && (kept.raw ?? true);
     let series = [], marks = [], planned = 0, zoom = null, cursor = null, drag = null, active = "", size = null, view = null, due = 0, colours = new Map();
-    let told = 0, summaryDue = 0, overDrawn = false, inSight = true;
+    let chosen = kept.smoothing !== undefined, told = 0, summaryDue = 0, overDrawn = false, inSight = true;
     const sample = new Float64Array(SAMPLE);
 
     const base = el("canvas", { "aria-hidden": "true" }), over = el("canvas", { "aria-hidden": "true" });
@@ -99,7 +99,7 @@
 
     function toggle(text, title, act) { return el("button.wz-plot-button", { type: "button", title, "aria-pressed": "false", onclick: () => { act(); showChoices(); draw(); } }, text); }
     function read() { try { return JSON.parse(localStorage.getItem(KEEP)) || {}; } catch { return {}; } }
-    function save() { try { localStorage.setItem(KEEP, JSON.stringify({ smoothing, log: logarithmic, raw: options.noRaw ? kept.raw : rawShown })); } catch { /* private windows keep nothing */ } }
+    function save() { try { localStorage.setItem(KEEP, JSON.stringify({ smoothing: chosen ? smoothing : undefined, log: logarithmic, raw: options.noRaw ? kept.raw : rawShown })); } catch { /* private windows keep nothing */ } }
     function showChoices() {
       raw.setAttribute("aria-pressed", rawShown); log.setAttribute("aria-pressed", logarithmic);
       amount.textContent = smoothing < 1.5 ? "off" : `${whole(smoothing)} steps`;
@@ -107,9 +107,16 @@
       raw.hidden = smoother.hidden || !!options.noRaw;
     }
     function setSmoothing(steps) {
-      smoothing = Math.max(1, Math.round(steps));
+      chosen = true;
+      smoothLike(Math.max(1, Math.round(steps)));
+      save(); draw();
+    }
+    function smoothLike(steps) {
+      if (steps === smoothing) return;
+      smoothing = steps;
       for (const item of series) if (item.smoothed) item.points.smooth(smoothing);
-      save(); showChoices(); draw();
+      slider.value = Math.log10(smoothing) / Math.log10(LONGEST_SMOOTHING) * 100;
+      showChoices();
     }
 
     function define(wanted) {
@@ -183,7 +190,7 @@
       whole_.hidden = !zoom;
       root.dataset.drawMs = (performance.now() - began).toFixed(2);
       overlay();
-      if (performance.now() > summaryDue) { summaryDue = performance.now() + 5000; summary.textContent = summarise(); if (table.open) fillTable(); }
+      summaryDue = summaryDue || setTimeout(() => { summaryDue = 0; summary.textContent = summarise(); if (table.open) fillTable(); }, SUMMARY_MS);
     }
 
     function frame(shown) {
@@ -296,7 +303,7 @@
       for (const mark of visible()) {
         const lit = active && mark.id === active, from = px(mark.from), to = px(mark.to);
         pen.fillStyle = pen.strokeStyle = tone(mark);
-        if (mark.to > mark.from) { pen.globalAlpha = lit ? 0.22 : 0.1; pen.fillRect(from, PAD.top - 4, Math.max(2, to - from), view.height + 8); }
+        if (mark.to > mark.from) { pen.globalAlpha = lit ? 0.15 : 0.07; pen.fillRect(from, PAD.top - 4, Math.max(2, to - from), view.height + 8); }
         else { pen.globalAlpha = lit ? 1 : 0.7; pen.lineWidth = lit ? 2 : 1.2; pen.setLineDash([4, 4]); pen.beginPath(); pen.moveTo(from, PAD.top - 4); pen.lineTo(from, PAD.top + view.height + 4); pen.stroke(); pen.setLineDash([]); }
         pen.globalAlpha = 1;
         if (mark.value !== null && mark.value !== undefined && (!logarithmic || mark.value > 0)) { pen.lineWidth = 2; pen.beginPath(); pen.arc(to, py(mark.value), 7, 0, 7); pen.stroke(); }
@@ -443,7 +450,11 @@
 
     return {
       define, add, clear, draw,
-      extent(x) { if (planned !== x) { planned = x; draw(); } },
+      extent(x, steps = x) {
+        planned = x;
+        if (!chosen) smoothLike(Math.min(50, Math.max(5, Math.round(steps / 20)))); /* as smoothing_of() in app/curves.py */
+        draw();
+      },
       marks(next) { marks = next; draw(); },
       light(id) { if (active !== id) { active = id; draw(); } },
       group(next) { if (group !== next) { group = next; if (zoom) zoom.y = null; showLegend(); showChoices(); draw(); } },

@@ -91,6 +91,7 @@
       if (mine !== turn) return;
       compared = answer;
       parts.caution.textContent = answer.caution;
+      showExtent();
       showDifferences();
       showList();
     }
@@ -158,8 +159,13 @@
       while (low < high) { const middle = (low + high) >> 1; kept.steps[middle] < step ? (low = middle + 1) : (high = middle); }
       return kept.minutes[Math.min(low, kept.minutes.length - 1)] ?? 0;
     }
+    function showExtent() {
+      const most = Math.max(0, ...(compared?.runs || []).map((run) => run.step));
+      parts.plot.extent(axis === "step" ? most : 0, most);
+    }
     function drawAll() {
       parts.plot.clear();
+      showExtent();
       for (const name of chosen) if (curves.has(name)) draw(name, curves.get(name), 0, 0);
     }
 

@@ -21,9 +21,11 @@ from ltx_wizard.core.run import JobFolder, JobStatus, fold
 COLUMNS = ("loss", "learning_rate", "grad_norm", "step_s", "memory_gib", "time")
 """What is kept of a step besides its number, as core/events.py names it. time: seconds since 1970."""
 
-SMOOTHING_STEPS = 50
-"""How many steps the smoothed line remembers, until the reader chooses otherwise. A single loss says little,
-because each step draws its own noise levels."""
+_SMOOTHING = (5, 50)
+_SMOOTHING_SHARE = 0.05
+"""How many steps the smoothed line remembers, until the reader chooses otherwise: a twentieth of the run,
+within these. A single loss says little, because each step draws its own noise levels. plot.js has the same.
+"""
 
 _KEPT_RUNS = 12
 _STEP_KIND = b'"kind":"step"'
@@ -124,7 +126,13 @@ def curves_of(job: JobFolder) -> Curves:
     return _followed(job.events_file).refreshed()
 
 
-def smooth(points: Sequence[Point], steps: int = SMOOTHING_STEPS) -> list[Point]:
+def smoothing_of(steps: int) -> int:
+    """How many steps the smoothed line of a run of so many steps remembers."""
+    least, most = _SMOOTHING
+    return min(most, max(least, round(steps * _SMOOTHING_SHARE)))
+
+
+def smooth(points: Sequence[Point], steps: int) -> list[Point]:
     """A running mean that remembers `steps` points, unbiased from the start: m_n = d m_(n-1) + (1 - d) x_n,
     shown as m_n / (1 - d^n), with d = 1 - 1 / steps. The page's plot draws the same.
     """

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltx_wizard.app.curves import COLUMNS, SMOOTHING_STEPS, Curves, Point, curves_of, smooth
+from ltx_wizard.app.curves import COLUMNS, Curves, Point, curves_of, smooth, smoothing_of
 from ltx_wizard.core.documents import write_bytes_atomically, write_text_atomically
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.run import JobFolder
@@ -90,7 +90,7 @@ def write_plot(path: Path, lines: Sequence[Line], title: str, subtitle: str = ""
 
 def steps_csv(curves: Curves) -> str:
     """One line a step, with the smoothed loss and the time in UTC."""
-    smoothed = dict(smooth(curves.points("loss")))
+    smoothed = dict(_smoothed(curves))
     columns = [name for name in COLUMNS if name != "time"]
     rows = (
         [
@@ -101,7 +101,7 @@ def steps_csv(curves: Curves) -> str:
         ]
         for index, step in enumerate(list(curves.steps))
     )
-    return table(["step", *columns, f"loss_smoothed_{SMOOTHING_STEPS}", "time_utc"], rows)
+    return table(["step", *columns, "loss_smoothed", "time_utc"], rows)
 
 
 def validation_csv(curves: Curves) -> str:
@@ -137,7 +137,10 @@ def _one_run(axes: Axes, curves: Curves) -> None:
     points = curves.points("loss")
     axes.plot(*_split(_thinned(points)), color=COLOURS[0], alpha=0.28, linewidth=0.8, label="Each step")
     axes.plot(
-        *_split(_thinned(smooth(points))), color=COLOURS[0], linewidth=2.2, label=f"Mean of {SMOOTHING_STEPS}"
+        *_split(_thinned(_smoothed(curves))),
+        color=COLOURS[0],
+        linewidth=2.2,
+        label=f"Mean of {_smoothing(curves)}",
     )
     validations = curves.validation_points()
     if validations:
@@ -157,7 +160,7 @@ def _several_runs(axes: Axes, lines: Sequence[Line]) -> None:
     for index, line in enumerate(lines):
         colour, dash = COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--"
         name, validations = f"{line.name}  {line.note}".strip(), line.curves.validation_points()
-        points = _thinned(smooth(line.curves.points("loss")))
+        points = _thinned(_smoothed(line.curves))
         alpha, width, label = (0.4, 1.1, None) if validations else (1.0, 2.0, name)
         axes.plot(*_split(points), dash, color=colour, linewidth=width, alpha=alpha, label=label)
         if validations:
@@ -205,7 +208,7 @@ def _height(lines: Sequence[Line]) -> tuple[float, float]:
         if len(lines) == 1 and losses:
             cut = int(len(losses) * _OUTLIERS)
             values += [losses[cut], losses[-1 - cut]]
-        smoothed = [value for _, value in smooth(line.curves.points("loss"))]
+        smoothed = [value for _, value in _smoothed(line.curves)]
         values += [
             *smoothed[min(20, len(smoothed) // 2) :],
             *(loss for _, loss in line.curves.validation_points()),
@@ -215,6 +218,14 @@ def _height(lines: Sequence[Line]) -> tuple[float, float]:
     low, high = min(values), max(values)
     margin = max((high - low) * 0.08, abs(high) * 1e-3, 1e-9)
     return max(0.0, low - margin), high + margin
+
+
+def _smoothing(curves: Curves) -> int:
+    return smoothing_of(max(curves.planned_steps, len(curves.steps)))
+
+
+def _smoothed(curves: Curves) -> list[Point]:
+    return smooth(curves.points("loss"), _smoothing(curves))
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:

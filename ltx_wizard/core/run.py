@@ -401,14 +401,17 @@ class _Builder:
         self._samples = list(start.samples)
         self._checkpoints = list(start.checkpoints)
         self._done_clips = list(start.done_clips)
+        self._newest: StepDone | None = None
 
     def add(self, event: Event) -> None:
+        if isinstance(event, StepDone):  # by far the most: what follows from it is written down once
+            self._losses.append(event)
+            self._newest = event
+            return
+        self._settle()
         self._last = replace(self._last, updated_at=event.time)
         if isinstance(event, Started):
             self._start(event)
-        elif isinstance(event, StepDone):
-            self._losses.append(event)
-            self._last = replace(self._last, step=event.step, steps=event.steps, progress=None)
         elif isinstance(event, Progress):
             self._last = replace(self._last, progress=event)
         elif isinstance(event, Validated):
@@ -433,7 +436,16 @@ class _Builder:
         else:
             self._end(event)
 
+    def _settle(self) -> None:
+        """What the newest step means for the status."""
+        event, self._newest = self._newest, None
+        if event is not None:
+            self._last = replace(
+                self._last, updated_at=event.time, step=event.step, steps=event.steps, progress=None
+            )
+
     def status(self) -> JobStatus:
+        self._settle()
         return replace(
             self._last,
             losses=tuple(self._losses),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ltx_wizard.app.curves import curves_of, smooth
+from ltx_wizard.app.curves import curves_of, smooth, smoothing_of
 from ltx_wizard.core.events import Event, EventWriter, SampleReady, Started, StepDone, Stopped, Validated
 from ltx_wizard.core.run import JobFolder
 
@@ -106,11 +106,15 @@ def test_only_what_is_new_of_a_long_run_is_read(run: JobFolder) -> None:
 
 
 def test_smoothing_starts_at_the_first_loss_and_follows_slowly() -> None:
-    assert smooth([(1, 4.0)]) == [(1, 4.0)]
+    assert smooth([(1, 4.0)], 50) == [(1, 4.0)]
     assert smooth([(1, 4.0), (2, 0.0)], steps=2)[1][1] == pytest.approx(4 / 3)
-    assert smooth([(n, 0.7) for n in range(100)])[-1][1] == pytest.approx(0.7)
+    assert smooth([(n, 0.7) for n in range(100)], 50)[-1][1] == pytest.approx(0.7)
 
 
 def test_new_points_do_not_change_smoothed_ones() -> None:
     points = [(n, float(n % 7)) for n in range(60)]
-    assert smooth(points)[:30] == smooth(points[:30])
+    assert smooth(points, 50)[:30] == smooth(points[:30], 50)
+
+
+def test_a_short_run_is_smoothed_less() -> None:
+    assert [smoothing_of(steps) for steps in (24, 400, 1500, 100_000)] == [5, 20, 50, 50]

@@ -147,7 +147,7 @@ def _work(project: Project, state: _State) -> Markup | str:
             "Training is finished.",
             "good",
             h("p", "Look along the rows below: the newest sample is not always the best one. "
-              "Then export the checkpoint that you like."),
+              "Compare checkpoints in the Lab, then export the one that you like."),
         )  # fmt: skip
     if state.resumable and state.status.state is JobState.STOPPED:
         return notice("Stopped. Everything is saved: Resume goes on exactly where it was.", "info")
