@@ -15,7 +15,8 @@
   window.wizard.captionerPanel = (box, on) => {
     let data = null, models = [], rewrite = false;
     const problems = {}, timers = {};
-    const open = { server: false, instruction: false, large: false };
+    const open = { server: false, instruction: false, large: false, hub: false };
+    let hub = null;
     load();
 
     async function load() {
@@ -61,6 +62,7 @@
         el("div.wz-captioner-list", { role: "radiogroup", "aria-label": "Captioner" }, data.choices.filter((item) => item.fits).map((item) => row(item, item.name === name))),
         tooLarge(),
         server(),
+        hubSettings(),
         instruction(),
         el("div.wz-drawer-row", {}, el("label.wz-check", {}, overwrite, "Also rewrite captions that exist (Undo brings them back)"), el("span.wz-grow"), why, go));
       box.refreshGo();
@@ -87,7 +89,7 @@
       const button = action(item), facts = [item.reason, item.speed && `${item.speed[0].toUpperCase()}${item.speed.slice(1)}.`].filter(Boolean).join(" ");
       return el("label.wz-captioner", { className: `wz-captioner${item.fits ? "" : " is-off"}`, "data-captioner": item.name }, input,
         el("span.wz-captioner-text", {}, el("span.wz-line.wz-one-line", {}, el("strong", {}, item.title), item.proposed ? el("span.wz-badge.soft", {}, "proposed") : null, el("span.wz-grow"), button),
-          el("small", {}, item.needs), el("small.wz-muted", {}, facts), el("small.wz-muted.wz-download-line", { hidden: true }), el("small.wz-wrong", { hidden: !problems[item.name], role: "alert" }, problems[item.name] || "")));
+          el("small", {}, item.needs), el("small.wz-muted", {}, facts), el("small.wz-muted.wz-fetching", { hidden: true }), el("small.wz-wrong", { hidden: !problems[item.name], role: "alert" }, problems[item.name] || "")));
     }
 
     /* Download it, or delete what was downloaded: also the way out of damaged files. */
@@ -128,13 +130,14 @@
       clearTimeout(timers[item.name]);
       let view = null;
       try { view = await fetchJson(`/wizard/live/download?${new URLSearchParams({ model: item.name, ask: 0 })}`); } catch (error) { /* the next look tells */ }
+      if (view && !hub) fillHub(view.hub);
       const row = box.querySelector(`[data-captioner="${item.name}"]`), button = row?.querySelector(".wz-btn");
       if (!button) return;
       const runs = !view || view.state === "running";
       if (!runs || (quiet && !view)) delete timers[item.name]; else timers[item.name] = setTimeout(() => follow(item), DOWNLOAD_MS);
       button.disabled = Boolean(view?.stopping);
       button.textContent = runs && !(quiet && !view) ? "Stop" : `Download ${item.download_gib.toFixed(1)} GB`;
-      const line = row.querySelector(".wz-download-line"), text = runs && view ? [view.title, view.share ? `${Math.round(100 * view.share)} %` : "", view.text].filter(Boolean).join(" · ") : "";
+      const line = row.querySelector(".wz-fetching"), text = runs && view ? [view.title, view.share ? `${Math.round(100 * view.share)} %` : "", view.text].filter(Boolean).join(" · ") : "";
       line.hidden = !text;
       line.textContent = text;
       if (view?.state === "here") { on.tell(view.title); load(); }
@@ -144,6 +147,7 @@
     /* In the row of the captioner that it concerns; it stays until the next try. */
     function wrong(item, text) {
       problems[item.name] = text;
+      if (text.includes("Hub settings")) { const fold = box.querySelector("#captioner-hub"); if (fold) fold.open = true; }
       const place = box.querySelector(`[data-captioner="${item.name}"] .wz-wrong`);
       if (place) { place.textContent = text; place.hidden = !text; }
       on.resized();
@@ -167,6 +171,43 @@
         el("p.wz-server-result.wz-small"),
         el("p.wz-muted.wz-small", {}, "Pictures of your clips are sent to this address. The key stays in a private file of yours, never in the project."));
       return fold;
+    }
+
+    /* How models are fetched; where all are here there is nothing to set. */
+    function hubSettings() {
+      if (data.choices.every((item) => item.downloaded || !item.fits)) return "";
+      const RESULT = ".wz-hub-result", model = data.choices.find((item) => !item.downloaded).name;
+      const input = (id, more) => el("input.wz-search", { id, autocomplete: "off", spellcheck: false, ...more });
+      const mirror = input("captioner-hub-mirror", { type: "url", placeholder: "https://huggingface.co" }), token = input("captioner-hub-token", { type: "password" });
+      const offline = el("input", { type: "checkbox", id: "captioner-hub-offline" });
+      const field = (label, item) => el("label.wz-field", {}, el("span", {}, label), item);
+      const sent = (more) => on.post("/wizard/live/download/do", { model, ...more });
+      const save = async () => {
+        const place = box.querySelector(RESULT);
+        place.replaceChildren(el("span.wz-muted", {}, "Saving ..."));
+        try {
+          fillHub((await sent({ do: "hub", endpoint: mirror.value, offline: offline.checked })).hub);
+          if (token.value) fillHub((await sent({ do: "token", token: token.value })).hub);
+          place.replaceChildren(el("span.wz-right", { role: "status" }, token.value ? "Saved. The hub knows this token." : "Saved."));
+          token.value = "";
+        } catch (error) { place.replaceChildren(el("span.wz-wrong", { role: "alert" }, said(error))); }
+        on.resized();
+      };
+      const fold = el("details.wz-fold", { id: "captioner-hub", open: open.hub, ontoggle: () => { open.hub = fold.open; on.resized(); } }, el("summary", {}, "Hub settings: mirror, token, working offline"),
+        el("div.wz-drawer-row", {}, field("Mirror (empty: the hub itself)", mirror), field("Token", token), el("label.wz-check", {}, offline, "Work offline"),
+          el("button.wz-btn.small.soft", { type: "button", onclick: save }, "Save")),
+        el("p.wz-hub-result.wz-small"));
+      if (hub) setTimeout(() => fillHub(hub));
+      return fold;
+    }
+
+    function fillHub(next) {
+      hub = next;
+      const fold = box.querySelector("#captioner-hub");
+      if (!fold || fold.contains(document.activeElement)) return;
+      fold.querySelector("#captioner-hub-mirror").value = hub.endpoint;
+      fold.querySelector("#captioner-hub-offline").checked = hub.offline;
+      fold.querySelector("#captioner-hub-token").placeholder = hub.token ? "a token is kept" : "only if a model asks for one";
     }
 
     function instruction() {

@@ -56,9 +56,10 @@ class Florence2Captioner(LocalCaptioner):
         refuse_another_model(self._spec, folder)
         device, precision = device_and_precision(self._spec, self._vram_gib)
         dtype = torch.float32 if precision == "float32" else torch.bfloat16
-        with loading(self._spec):
+        with loading(self._spec, "tokenizer"):
             self._processor = Florence2Processor.from_pretrained(folder, local_files_only=True)
             refuse_without_words(self._processor.tokenizer)
+        with loading(self._spec, "model"):
             model: Any = Florence2ForConditionalGeneration.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True
             )

@@ -73,8 +73,8 @@ def device_and_precision(model: CaptionerModel, vram_gib: float = 0.0) -> tuple[
 
 
 @contextmanager
-def loading(model: CaptionerModel) -> Iterator[None]:
-    """What goes wrong while a model is loaded, in words that help."""
+def loading(model: CaptionerModel, part: str) -> Iterator[None]:
+    """What goes wrong while a part of a model is loaded, in words that help."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -83,7 +83,7 @@ def loading(model: CaptionerModel) -> Iterator[None]:
         if is_memory_full(error):
             raise memory_full(model) from error
         if is_damage(error):
-            raise damaged(model, damage_text(error)) from error
+            raise damaged(model, part, damage_text(error)) from error
         raise
 
 
@@ -95,9 +95,9 @@ def refuse_another_model(model: CaptionerModel, folder: Path) -> None:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind = found.get("model_type", "missing") if isinstance(found, dict) else "missing"
     except (OSError, ValueError) as error:
-        raise damaged(model, damage_text(error)) from error
+        raise damaged(model, "configuration", damage_text(error)) from error
     if kind != _MODEL_TYPES[model.family]:
-        raise damaged(model, f"the kind of model in config.json is {kind}"[:160])
+        raise damaged(model, "configuration", f"its kind of model is {kind}"[:160])
 
 
 def in_batches(
@@ -152,8 +152,8 @@ def memory_full(model: CaptionerModel) -> CaptionerFailed:
     )
 
 
-def damaged(model: CaptionerModel, said: str) -> CaptionerFailed:
+def damaged(model: CaptionerModel, part: str, said: str) -> CaptionerFailed:
     return CaptionerFailed(
-        problem=f"The files of {model.title} cannot be loaded: {said}.",
-        remedy="They may be damaged. Under Captioner, delete its files, then download them again.",
+        problem=f"The {part} of {model.title} cannot be loaded: {said}.",
+        remedy="Its files may be damaged. Under Captioner, delete its files, then download them again.",
     )

@@ -105,11 +105,12 @@ class VisionCaptioner(LocalCaptioner):
         folder = folder_of(self._spec)
         refuse_another_model(self._spec, folder)
         device, precision = device_and_precision(self._spec, self._vram_gib)
-        with loading(self._spec):
+        with loading(self._spec, "tokenizer"):
             self._tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, padding_side="left"
             )
             refuse_without_words(self._tokenizer)
+        with loading(self._spec, "model"):
             self._model = Qwen3VLForConditionalGeneration.from_pretrained(
                 folder,
                 device_map={"": device},

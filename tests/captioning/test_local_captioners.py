@@ -272,7 +272,8 @@ def test_damaged_files_are_told(
             (snapshot / name).write_bytes(damage)
             with pytest.raises(CaptionerFailed) as caught:
                 make_captioner(CaptionJob(captioner=model.id)).load()
-            assert caught.value.problem.startswith(f"The files of {model.title} cannot be loaded: ")
+            part = {"model.safetensors": "model", "config.json": "configuration"}.get(name, "tokenizer")
+            assert caught.value.problem.startswith(f"The {part} of {model.title} cannot be loaded: ")
             assert "delete its files, then download them again" in caught.value.remedy
         (snapshot / name).write_bytes(good)
     make_captioner(CaptionJob(captioner=model.id)).load()
@@ -325,7 +326,7 @@ def test_a_clip_that_main_memory_cannot_hold_stops_the_job() -> None:
     with pytest.raises(CaptionerFailed) as caught:
         in_batches([1, 2], ask, QWEN)
     assert caught.value.problem == "This computer has too little free memory for Qwen3-VL 2B."
-    with pytest.raises(CaptionerFailed, match="too little free memory"), local_model.loading(QWEN):
+    with pytest.raises(CaptionerFailed, match="too little free memory"), local_model.loading(QWEN, "model"):
         torch.empty(10**16)
     with pytest.raises(RuntimeError, match="must match"):  # a bug stays one
         in_batches([1], lambda _: [str(torch.ones(2) + torch.ones(3))], QWEN)
