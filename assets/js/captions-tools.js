@@ -33,7 +33,7 @@
     const rules = el("select.wz-pick", { "aria-label": "Findings", onchange: () => change({ rule: rules.value }) });
     const lengths = el("select.wz-pick", { "aria-label": "Length", onchange: () => change({ length: lengths.value }) });
     const tags = el("select.wz-pick", { "aria-label": "Tags", hidden: true, onchange: () => change({ tag: tags.value }) });
-    const search = el("input.wz-search", { type: "search", placeholder: "Search captions", "aria-label": "Search captions", oninput: () => change({ text: search.value.toLowerCase() }) });
+    const search = el("input.wz-search", { type: "search", placeholder: "Search", "aria-label": "Search captions", oninput: () => change({ text: search.value.toLowerCase() }) });
     const list = iconButton("list", "List", () => on.view("list")), grid = iconButton("grid", "Grid", () => on.view("grid"));
     const undo = iconButton("undo", "Undo", () => on.undo(), { id: "captions-undo" }), redo = iconButton("redo", "Do again", () => on.redo(), { id: "captions-redo" });
     const help = el("div.wz-key-help", { hidden: true }, [["j k", "next, previous"], ["e", "edit"], ["Esc", "leave the text"], ["a", "accept, go on"], ["r", "caption again"], ["space", "play or pause"], ["x", "select"], ["t", "add a tag"], ["g", "list or grid"], ["/", "search"], ["u", "undo"], ["U", "do again"]]

@@ -325,12 +325,11 @@ def _step(before: Picture, after: Picture, distance: float, subject: _Subject) -
     change = _border_change(before, after)
     still = change < _STILL_BORDER_SHARE
     matrix, border_inliers, agree = _camera_matrix(start, end, width, height)
-    strength = cv2.cornerMinEigenVal(before, 3)
-    seen = matrix is not None and _all_around(start[agree], strength)
-    plain = not seen and not _all_around(points.reshape(-1, 2), strength)
+    seen = matrix is not None and _all_around(start[agree], before)
+    plain = not seen and not _all_around(points.reshape(-1, 2), before)
     if matrix is None or change < _SAME_BORDER_SHARE or plain or (still and not seen):
         matrix, border_inliers = np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1.0 if still or plain else 0.0
-        seen = still and _all_around(start[_stayed(start, end)], strength)
+        seen = still and _all_around(start[_stayed(start, end)], before)
     centre = np.array([width / 2, height / 2, 1.0])
     moved = matrix @ centre - centre[:2]
     share, subject_dx, subject_dy, x, y = subject.measure(before, after, matrix)
@@ -422,15 +421,13 @@ def _camera_matrix(
     return best, best_share, best_agree
 
 
-def _all_around(points: Picture, strength: Picture) -> bool:
-    """Whether points that move alike can be the background's: those of one shape with its glow lie together.
-
-    strength: the smaller eigenvalue at each pixel.
-    """
-    height, width = strength.shape
+def _all_around(points: Picture, grey: Picture) -> bool:
+    """Whether points that move alike can be the background's: a shape's own lie together, with its glow."""
+    height, width = grey.shape
     cells = _at_border(_cells(points, width, height))
     if len(cells) < _FIRM_BORDER_CELLS or len(cells) >= _WEAK_BORDER_CELLS:
         return len(cells) >= _WEAK_BORDER_CELLS
+    strength = cv2.cornerMinEigenVal(grey, 3)
     is_firm = strength[points[:, 1].astype(int), points[:, 0].astype(int)] > _FIRM
     firm = _at_border(_cells(points[is_firm], width, height))
     rows, columns = {row for row, _ in firm}, {column for _, column in firm}
