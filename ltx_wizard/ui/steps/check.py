@@ -12,14 +12,12 @@ import gradio as gr
 from ltx_wizard.app import checking, jobs, recipes
 from ltx_wizard.core.errors import BadInput, Busy, NotFound
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.run import JobState
 from ltx_wizard.core.units import plural
+from ltx_wizard.ui import ended
 from ltx_wizard.ui.boundary import Outcome, opened
 from ltx_wizard.ui.components import (
     Markup,
     empty_state,
-    error_card,
-    h,
     notice,
     step_header,
     working_card,
@@ -38,7 +36,6 @@ _WORKING = {
     "caption": ("Writing draft captions", "Stopping keeps the captions that are done."),
     "cut": ("Cutting the parts", "Frame-exact. Stopping keeps the clips that are done."),
 }
-_WARNINGS_SHOWN = 3
 _CHANGES_CLIPS = frozenset({"crop", "conform", "caption", "cut", "find_scenes", "import_dataset"})
 """While one of these runs, no clip is left out or brought back."""
 
@@ -183,21 +180,4 @@ def _work(busy: str) -> Markup | str:
 
 def outcome_card(project: Project, busy: str) -> Markup | str:
     """What the newest job came to, where it did not all go well: the clips themselves show the rest."""
-    last = jobs.newest_job(project)
-    kind = last.read_job().settings.kind if last and not busy else ""
-    if last is None or (kind not in _WORKING and kind != "contact_sheet"):
-        return ""
-    status, what = jobs.status(last), jobs.describe(last)
-    if status.state is JobState.FAILED:
-        return error_card(f"{what.capitalize()} ended early: {status.problem}", status.remedy)
-    if status.state is JobState.STOPPED:
-        return notice(f"You stopped {what}. What was done by then is kept.", "info")
-    if not status.warnings:
-        return ""
-    more = len(status.warnings) - _WARNINGS_SHOWN
-    told = [h("p", warning) for warning in status.warnings[:_WARNINGS_SHOWN]]
-    return notice(
-        f"{plural(len(status.warnings), 'problem')} while {what}",
-        "warn",
-        [*told, h("p.wz-muted", f"and {more} more") if more > 0 else None],
-    )
+    return ended.outcome_card(project, busy, (*_WORKING, "contact_sheet"))

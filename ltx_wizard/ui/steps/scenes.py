@@ -10,9 +10,9 @@ from ltx_wizard.app import datasets, jobs, projects
 from ltx_wizard.core.clip import MediaKind, Scene, Source, SourceScenes
 from ltx_wizard.core.project import Project, SceneSettings
 from ltx_wizard.core.units import plural
-from ltx_wizard.ui import media
+from ltx_wizard.ui import ended, media
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, empty_state, notice, step_header, working_card
+from ltx_wizard.ui.components import Markup, empty_state, join, notice, step_header, working_card
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 
 _DETECTORS = [("Adaptive (moving cameras)", "adaptive"), ("Content (still cameras)", "content")]
@@ -54,7 +54,7 @@ def build(page: Page) -> StepView:
             shortest: settings.min_clip_s,
             longest: settings.max_clip_s,
             find: gr.update(interactive=bool(state.videos) and not state.busy),
-            work: _work(state),
+            work: _work(state) if state.busy else join([_ended(project), _work(state)]),
             strips: json.dumps(_strips_json(project, state, settings)),
             primary: gr.update(value=state.primary, interactive=not state.busy),
         }
@@ -154,6 +154,10 @@ def _head(state: _State) -> Markup:
     found = sum(len(scenes.scenes) for scenes in state.found.values())
     status = f"{plural(found, 'scene')} found, {plural(state.clips, 'clip')} cut" if found else ""
     return step_header(3, "Scenes", sentence, status)
+
+
+def _ended(project: Project) -> Markup | str:
+    return ended.outcome_card(project, "", ("find_scenes", "cut"))
 
 
 def _work(state: _State) -> Markup | str:
