@@ -1,130 +1,41 @@
-"""The Lab: what is asked for, what is made of it, and the LoRA that somebody keeps. No torch here."""
+"""The Lab: what it is asked for, its job, and the LoRA that somebody keeps. No torch here."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from ltx_wizard.app import advisor, datasets, jobs, recipes
+from ltx_wizard.app import datasets, jobs, recipes
+from ltx_wizard.app.lab_loras import checkpoint_lora, checkpoints, digest, is_there, recipe_of
 from ltx_wizard.app.memory_plan import bucket_counts
 from ltx_wizard.core.documents import validate_document
-from ltx_wizard.core.errors import BadDocument, BadInput, BadSetting, NotFound, NotReady, WizardError
-from ltx_wizard.core.errors import explain_os_error as explain
+from ltx_wizard.core.errors import BadDocument, BadInput, BadSetting, NotFound, NotReady, explain_os_error
 from ltx_wizard.core.lab import (
     Lab,
-    LabCell,
     LabChoice,
     LabFolder,
     LabGrid,
     LabLora,
     LabPrompt,
     LabSampling,
-    Wanted,
     in_order_of_use,
     missing,
-    wanted,
 )
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Project, safe_file_stem
 from ltx_wizard.core.recipe import Recipe
-from ltx_wizard.core.run import JobFolder, JobState, JobStatus, LabJob, TrainJob
+from ltx_wizard.core.run import JobFolder, LabJob
 from ltx_wizard.interop.lora_keys import recognise_lora
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.recognise import linear_layers
 from ltx_wizard.models.weights import find_files
 
-if TYPE_CHECKING:
-    from ltx_wizard.app.advisor import RecommendedCheckpoint
-
-LORA_FILE = "lora.safetensors"
 MOST_LORAS, MOST_STRENGTHS, MOST_PROMPTS, MOST_SEEDS = 24, 12, 12, 12
 _FIRST_LORAS = 4
 _FIRST_PROMPTS = 2
-_RECENT_CELLS = 12
-_HASHED_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint on disk that the Lab can show. id: as a LabLora's. why: of the recommended one."""
-
-    id: str
-    run: str
-    step: int
-    recommended: bool
-    why: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """One place of a grid. state: made, now (being made), waiting, gone (its LoRA's file is not there)."""
-
-    wanted: Wanted
-    state: str
-    cell: LabCell | None
-
-
-@dataclass(frozen=True)
-class LabView:
-    """Everything that a page shows. seconds_left: None while nothing comparable was made yet.
-
-    untouched: nothing was chosen yet; the grid is a proposal.
-    """
-
-    lab: Lab
-    untouched: bool
-    checkpoints: tuple[Checkpoint, ...]
-    places: tuple[Place, ...]
-    total: int
-    made: int
-    seconds_left: float | None
-    job: JobFolder | None
-    running: bool
-    paused: bool
-    stopping: bool
-    now: str
-    problem: str
-    remedy: str
-    warnings: tuple[str, ...]
-
-
-def view(project: Project) -> LabView:
-    """Raises NotReady where there is no LoRA to look at yet."""
-    folder = LabFolder(project)
-    lab = current(project)
-    job, running = _job(project)
-    status = jobs.status(job) if job else None
-    trigger = project.read_settings().trigger_word
-    ordered = in_order_of_use(lab, trigger)
-    todo = [item for item in missing(folder, ordered) if _is_there(project, item.lora)]
-    rendering = running and status is not None and status.progress is not None
-    now_key = todo[0].key if todo and rendering else ""
-    cells = {item.key: _cell(folder, item.key) for item in ordered}
-    places = tuple(_place(project, item, cells[item.key], now_key) for item in wanted(lab, trigger))
-    failed = status is not None and status.state is JobState.FAILED and not running
-    return LabView(
-        lab=lab,
-        untouched=not folder.exists(),
-        checkpoints=tuple(checkpoints(project)),
-        places=places,
-        total=len(ordered),
-        made=len(ordered) - len(missing(folder, ordered)),
-        seconds_left=_seconds_left(lab, [cell for cell in cells.values() if cell], len(todo)),
-        job=job,
-        running=running,
-        paused=running and job is not None and job.pause_file.exists(),
-        stopping=running and job is not None and job.stop_file.exists(),
-        now=_now(status) if running and status else "",
-        problem=status.problem if failed and status and todo else "",
-        remedy=status.remedy if failed and status and todo else "",
-        warnings=status.warnings if status and running else (),
-    )
 
 
 def current(project: Project) -> Lab:
@@ -133,25 +44,6 @@ def current(project: Project) -> Lab:
     """
     folder = LabFolder(project)
     return folder.read() if folder.exists() else _proposal(project)
-
-
-def checkpoints(project: Project) -> list[Checkpoint]:
-    """Of every run, the newest run first, its steps in order."""
-    found: list[Checkpoint] = []
-    for run in reversed(jobs.runs(project)):
-        steps = run.saved_steps()
-        best = _recommended(run, steps)
-        found += [
-            Checkpoint(
-                id=_checkpoint_id(run.name, step),
-                run=run.name,
-                step=step,
-                recommended=best is not None and best.step == step,
-                why=best.why if best is not None and best.step == step else "",
-            )
-            for step in steps
-        ]
-    return found
 
 
 def choose(project: Project, **changes: object) -> Lab:
@@ -194,8 +86,8 @@ def bring_in(project: Project, path: Path) -> LabLora:
     source = whole_path(path)
     spec = find_model(lab.model)
     found = recognise_lora(source, linear_layers(find_files(spec).transformer), spec.title)
-    known = next((lora for lora in lab.loras if not lora.run and lora.digest == _digest(source)), None)
-    if known is not None and _is_there(project, known):
+    known = next((lora for lora in lab.loras if not lora.run and lora.digest == digest(source)), None)
+    if known is not None and is_there(project, known):
         _add(project, lab, known)
         return known
     folder = LabFolder(project)
@@ -206,12 +98,12 @@ def bring_in(project: Project, path: Path) -> LabLora:
         shutil.copyfile(source, partial)
         partial.replace(file)
     except OSError as error:
-        raise explain(error, file) from error
+        raise explain_os_error(error, file) from error
     lora = LabLora(
         id=f"file:{file.stem}",
         title=file.stem,
         file=project.relative(file),
-        digest=_digest(file),
+        digest=digest(file),
         rank=found.rank,
         form=found.form,
     )
@@ -285,7 +177,7 @@ def _proposal(project: Project) -> Lab:
         )
     run = found[0].run
     steps = [item for item in found if item.run == run]
-    lab = _empty(project, _recipe_of(project, run))
+    lab = _empty(project, recipe_of(project, run))
     chosen = _spread([item.id for item in steps], [item.id for item in steps if item.recommended])
     return _with_loras(project, lab, tuple(chosen))
 
@@ -361,54 +253,12 @@ def _with_known(project: Project, lab: Lab, ids: Sequence[str]) -> Lab:
     """Every checkpoint that is asked for becomes one of the Lab's LoRAs. Raises NotFound or BadInput."""
     known = {lora.id: lora for lora in lab.loras}
     for lora_id in ids:
-        fresh = _checkpoint_lora(project, lab, lora_id) if not lora_id.startswith("file:") else None
+        fresh = checkpoint_lora(project, lab, lora_id) if not lora_id.startswith("file:") else None
         if fresh is not None:
             known[lora_id] = fresh
         elif lora_id not in known:
             raise NotFound(problem="This checkpoint is gone.", remedy="Reload the page.")
     return lab.model_copy(update={"loras": tuple(known.values())})
-
-
-def _checkpoint_lora(project: Project, lab: Lab, lora_id: str) -> LabLora | None:
-    """None where its file is not there. Raises BadInput for a run of another model."""
-    run_name, _, step_text = lora_id.rpartition("@")
-    if not step_text.isdigit():
-        return None
-    step = int(step_text)
-    run = jobs.find_run(project, run_name)
-    file = run.checkpoint_folder(step) / LORA_FILE
-    if not file.is_file():
-        return None
-    recipe = _recipe_of(project, run.name)
-    if recipe.model and find_model(recipe.model).architecture != find_model(lab.model).architecture:
-        raise BadInput(
-            problem=f"{run.name} was trained on another model than this Lab shows.",
-            remedy="Choose checkpoints of one model.",
-        )
-    several = len(jobs.runs(project)) > 1
-    return LabLora(
-        id=lora_id,
-        title=f"step {step:,}" + (f" of {run.name}" if several else ""),
-        file=project.relative(file),
-        digest=_digest(file),
-        scale=recipe.lora.alpha / recipe.lora.rank,
-        run=run.name,
-        step=step,
-        rank=recipe.lora.rank,
-    )
-
-
-def _checkpoint_id(run: str, step: int) -> str:
-    return f"{run}@{step}"
-
-
-def _recipe_of(project: Project, run: str) -> Recipe:
-    settings = jobs.find_run(project, run).read_job().settings
-    return settings.recipe if isinstance(settings, TrainJob) else recipes.current_recipe(project)
-
-
-def _recommended(run: JobFolder, steps: Sequence[int]) -> RecommendedCheckpoint | None:
-    return advisor.recommended_checkpoint(jobs.status(run), steps)
 
 
 def _recommended_id(project: Project, lab: Lab) -> str:
@@ -453,47 +303,6 @@ def _listed(value: object) -> Sequence[object]:
     return cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else ()
 
 
-def _job(project: Project) -> tuple[JobFolder | None, bool]:
-    """The newest job of the Lab, and whether it runs."""
-    job = jobs.last_job(project, "lab")
-    return job, job is not None and jobs.is_active(job)
-
-
-def _place(project: Project, item: Wanted, cell: LabCell | None, now_key: str) -> Place:
-    if cell is not None:
-        return Place(item, "made", cell)
-    if not _is_there(project, item.lora):
-        return Place(item, "gone", None)
-    return Place(item, "now" if item.key == now_key else "waiting", None)
-
-
-def _is_there(project: Project, lora: LabLora | None) -> bool:
-    return lora is None or project.path(lora.file).is_file()
-
-
-def _seconds_left(lab: Lab, cells: Sequence[LabCell], missing_count: int) -> float | None:
-    """By the last videos of the same size and steps that were made: nothing is guessed."""
-    sampling = lab.sampling
-    alike = [
-        cell
-        for cell in cells
-        if (cell.request.width, cell.request.height, cell.request.frames, cell.request.steps)
-        == (sampling.width, sampling.height, sampling.frames, sampling.steps)
-    ]
-    newest = sorted(alike, key=lambda cell: cell.created)[-_RECENT_CELLS:]
-    if not newest:
-        return 0.0 if not missing_count else None
-    return missing_count * sum(cell.seconds for cell in newest) / len(newest)
-
-
-def _now(status: JobStatus) -> str:
-    if status.progress is None:
-        return "Starting"
-    text = status.progress.message or status.progress.stage
-    done, total = status.progress.done, status.progress.total
-    return f"{text} {done:,} of {total:,}" if total > 1 else text
-
-
 def _free_file(folder: Path, stem: str) -> Path:
     number = 1
     while True:
@@ -501,40 +310,3 @@ def _free_file(folder: Path, stem: str) -> Path:
         if not file.exists():
             return file
         number += 1
-
-
-def _cell(folder: LabFolder, key: str) -> LabCell | None:
-    try:
-        changed = folder.cell_file(key).stat().st_mtime_ns
-    except OSError:
-        return None
-    if not (folder.video(key).is_file() and folder.strip(key).is_file()):
-        return None
-    return _read_cell(folder.cell_file(key).parent.parent, key, changed)
-
-
-@functools.lru_cache(maxsize=4096)
-def _read_cell(lab_folder: Path, key: str, _changed_ns: int) -> LabCell | None:
-    """Read again only when the file has changed: the page asks every second."""
-    folder = LabFolder(Project(lab_folder.parent))
-    try:
-        return folder.read_cell(key)
-    except WizardError:
-        return None
-
-
-def _digest(path: Path) -> str:
-    try:
-        stat = path.stat()
-        return _hashed(path, stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise explain(error, path) from error
-
-
-@functools.lru_cache(maxsize=256)
-def _hashed(path: Path, _size: int, _modified_ns: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(_HASHED_BYTES):
-            digest.update(part)
-    return digest.hexdigest()[:20]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ltx_wizard.app import lab
+from ltx_wizard.app.lab_view import view as view_of
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.lab import MAIN, LabCell, LabFolder, LabLora
 from ltx_wizard.core.project import Project
 from ltx_wizard.media.grid_sheet import Picture, SheetBlock, SheetCell, write_film, write_picture
 
 if TYPE_CHECKING:
-    from ltx_wizard.app.lab import LabView, Place
+    from ltx_wizard.app.lab_view import LabView, Place
 
 
 _LEAST_PX = 160
@@ -28,7 +28,7 @@ def write(project: Project, kind: str) -> Path:
     """lab/sheets/<time>.png or .mp4, of what is made so far. Raises NotReady where nothing is."""
     if kind not in ("png", "mp4"):
         raise BadInput(problem=f"{kind} is no form of a sheet.", remedy="Choose png or mp4.")
-    view = lab.view(project)
+    view = view_of(project)
     cells = [place.cell for place in _places(view) if place.cell is not None]
     if not cells:
         raise NotReady(problem="No video of the grid is made yet.", remedy="Make the videos first.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ltx_wizard.app import checking, datasets, lab, recipes
-from ltx_wizard.app.lab import LabView, Place
+from ltx_wizard.app.lab_view import LabView, Place
 from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.lab import LabGrid, LabPrompt, TestName

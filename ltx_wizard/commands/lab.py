@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from ltx_wizard.app import jobs
 from ltx_wizard.app import lab as service
 from ltx_wizard.app import lab_tests as tests
-from ltx_wizard.app.lab import LabView, Place
 from ltx_wizard.app.lab_figures import figures
+from ltx_wizard.app.lab_view import LabView, Place
+from ltx_wizard.app.lab_view import view as view_of
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
 from ltx_wizard.commands.following import follow
@@ -26,11 +27,11 @@ def lab(given: Namespace, console: Console) -> int:
     """Change the grid as asked, make what is missing, and say what was measured."""
     project = opened(given.project)
     _ask(project, given, console)
-    view = service.view(project)
+    view = view_of(project)
     if view.made < view.total and not given.only_keep:
         console.say(f"{plural(view.total - view.made, 'video')} to make, {view.made} are there.")
         follow(service.start(project), console)
-        view = service.view(project)
+        view = view_of(project)
     videos = [_video(project, place) for place in view.places if place.cell is not None]
     for line in _lines(project, view):
         console.say(line)

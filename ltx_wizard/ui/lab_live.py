@@ -11,9 +11,9 @@ from typing import cast
 
 from starlette.requests import Request
 
-from ltx_wizard.app import jobs, lab, lab_tests
-from ltx_wizard.app.lab import LabView, Place
+from ltx_wizard.app import jobs, lab, lab_tests, lab_view
 from ltx_wizard.app.lab_figures import figures
+from ltx_wizard.app.lab_view import LabView, Place
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.lab import MAIN, LabCell, LabFolder, LabGrid
 from ltx_wizard.core.measures import readings
@@ -34,7 +34,7 @@ def lab_json(request: Request) -> Json:
 def page_json(project: Project, known: str = "") -> Json:
     """Everything that the page shows; grids and choices only where they differ from those of the stamp."""
     try:
-        view = lab.view(project)
+        view = lab_view.view(project)
     except NotReady as nothing:
         return {
             "project": str(project.folder),
@@ -232,7 +232,10 @@ def _test_asked(project: Project, sent: Json) -> str:
     """Its videos come next; the job that makes them is started unless one of the Lab's runs already."""
     lab_tests.ask(project, str(sent.get("test", "")))
     job = jobs.last_job(project, "lab")
-    if not (job is not None and jobs.is_active(job)) and lab.view(project).made < lab.view(project).total:
+    if (
+        not (job is not None and jobs.is_active(job))
+        and lab_view.view(project).made < lab_view.view(project).total
+    ):
         lab.start(project)
     return ""
 

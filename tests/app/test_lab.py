@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ltx_wizard.app import jobs, lab, lab_tests
-from ltx_wizard.app.lab import LabView, Place
+from ltx_wizard.app import jobs, lab, lab_tests, lab_view
+from ltx_wizard.app.lab_view import LabView, Place
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import BadInput, BadSetting, NotFound, NotReady
 from ltx_wizard.core.events import EventWriter, Finished, Started, Validated
@@ -81,7 +81,7 @@ def clip(name: str, caption: str, regularisation: bool = False) -> Clip:
 def test_the_proposal_is_a_few_checkpoints_with_the_recommended_and_the_samples_prompts(
     trained: Project,
 ) -> None:
-    shown = lab.view(trained)
+    shown = lab_view.view(trained)
     assert shown.untouched
     assert [item.step for item in shown.checkpoints] == [100, 200, 300, 400, 500, 600]
     assert [item.step for item in shown.checkpoints if item.recommended] == [200]
@@ -100,11 +100,11 @@ def test_without_a_lora_there_is_nothing_to_look_at_but_a_file_can_be_brought_in
 ) -> None:
     project.change_settings(model="embedded", validation_prompts=("two",))
     with pytest.raises(NotReady, match="no LoRA to look at"):
-        lab.view(project)
+        lab_view.view(project)
     found = lab.bring_in(project, lora(tmp_path / "Some LoRA.safetensors"))
     assert (found.title, found.rank, found.form) == ("Some-LoRA", 4, "diffusers")
     assert project.path(found.file).read_bytes() == (tmp_path / "Some LoRA.safetensors").read_bytes()
-    shown = lab.view(project)
+    shown = lab_view.view(project)
     assert shown.lab.grid.loras == ("file:Some-LoRA",)
     assert [item.text for item in shown.lab.grid.prompts] == ["two"]
 
@@ -165,11 +165,11 @@ def test_the_time_left_is_that_of_the_videos_that_were_made(trained: Project) ->
     places = wanted(shown, "zib style.")
     for place, seconds in zip(places[:2], (2.0, 4.0), strict=False):
         put(trained, place.request, SampleMeasures(), seconds)
-    view = lab.view(trained)
+    view = lab_view.view(trained)
     assert view.made == 2
     assert view.seconds_left == pytest.approx(3.0 * (view.total - 2))
     lab.choose(trained, sampling={"steps": 3})  # other videos take another time
-    assert lab.view(trained).seconds_left is None
+    assert lab_view.view(trained).seconds_left is None
 
 
 def test_a_deleted_checkpoint_keeps_its_videos_and_makes_no_more(trained: Project) -> None:
@@ -179,7 +179,7 @@ def test_a_deleted_checkpoint_keeps_its_videos_and_makes_no_more(trained: Projec
     put(trained, kept.request, SampleMeasures())
     trained.path(gone.file).unlink()
     states = {
-        place.wanted.key: place.state for place in lab.view(trained).places if place.wanted.lora == gone
+        place.wanted.key: place.state for place in lab_view.view(trained).places if place.wanted.lora == gone
     }
     assert states.pop(kept.key) == "made"
     assert set(states.values()) == {"gone"}
@@ -261,12 +261,12 @@ def test_results_are_read_as_the_guide_says(
     """measured: of the strongest video of each prompt."""
     add_clips(trained, [clip("c", "A red circle moves up.")])
     lab_tests.ask(trained, name)
-    assert lab_tests.reading(lab.view(trained), name).verdict == "open"
-    for place in places(lab.view(trained), name):
+    assert lab_tests.reading(lab_view.view(trained), name).verdict == "open"
+    for place in places(lab_view.view(trained), name):
         strongest = 2 if name == "strength" else 1
         given = measured[place.wanted.pair] if place.wanted.strength == strongest else {}
         put(trained, place.wanted.request, SampleMeasures(**given))  # pyright: ignore[reportArgumentType]
-    reading = lab_tests.reading(lab.view(trained), name)
+    reading = lab_tests.reading(lab_view.view(trained), name)
     assert title in reading.title
     assert reading.verdict != "open"
     assert reading.look
@@ -328,11 +328,11 @@ def test_prompts_that_were_changed_have_other_videos_and_changing_back_finds_the
     shown = lab.choose(trained, prompts=[{"text": "one"}], strengths=[1])
     for place in wanted(shown, "zib style."):
         put(trained, place.request, SampleMeasures())
-    assert lab.view(trained).made == lab.view(trained).total
+    assert lab_view.view(trained).made == lab_view.view(trained).total
     lab.choose(trained, prompts=[{"text": "another"}])
-    assert lab.view(trained).made == 0
+    assert lab_view.view(trained).made == 0
     lab.choose(trained, prompts=[{"text": "one"}])
-    assert lab.view(trained).made == lab.view(trained).total
+    assert lab_view.view(trained).made == lab_view.view(trained).total
 
 
 def test_nothing_is_started_where_everything_is_made(
