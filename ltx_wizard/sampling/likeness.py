@@ -38,6 +38,9 @@ _MOST_COMPARED = 24
 
 _SMOOTHING_PX = 0.8
 
+_EVEN_LEVELS = 4.0
+"""Pictures with less contrast than that show nothing to compare. Not measured."""
+
 _LARGEST_SHIFT, _LARGEST_ZOOM, _LARGEST_SHEAR = 0.065, 0.1, 0.035
 """How far two pictures may be moved onto each other: shares of the width, of the size, and of a turn. More
 would make any star a copy of any other star.
@@ -92,8 +95,9 @@ class TrainingIndex:
         return len(self.clip_ids)
 
     def nearest(self, frames: Frames, leave_out: str = "") -> Nearest | None:
-        """The training frame that some frame of a sample is most like; None where there is none to compare
-        with. frames: uint8 [F, H, W, 3]. leave_out: a clip that does not count.
+        """The training frame that some frame of a sample is most like; None where nothing can be compared.
+
+        frames: uint8 [F, H, W, 3]. leave_out: a clip that does not count.
         """
         counts = np.array([clip_id != leave_out for clip_id in self.clip_ids], dtype=bool)
         views = [view for at in spread(len(frames), _MOST_QUERIES) for view in self._views(frames[at])]
@@ -117,6 +121,8 @@ class TrainingIndex:
 
     def _views(self, frame: Frames) -> Iterator[Frames]:
         thumbnail = _thumbnail(frame, (self.thumbnails.shape[2], self.thumbnails.shape[1]))
+        if _is_even(thumbnail):
+            return
         yield thumbnail
         if self.mirrored:
             yield np.ascontiguousarray(thumbnail[:, ::-1])
@@ -165,13 +171,18 @@ class TrainingIndex:
 
 
 def index_of(shown: Iterable[Shown], mirrored: bool = False) -> TrainingIndex | None:
-    """The index of these frames; None without any. They are read one after the other."""
+    """The index of these frames; None without any. They are read one after the other; black and other even
+    ones are left out, as every two of them are alike.
+    """
     thumbnails: list[Frames] = []
     clip_ids: list[str] = []
     times: list[float] = []
     for clip_id, time_s, picture in shown:
         size = (thumbnails[0].shape[1], thumbnails[0].shape[0]) if thumbnails else thumbnail_size(picture)
-        thumbnails.append(_thumbnail(picture, size))
+        thumbnail = _thumbnail(picture, size)
+        if _is_even(thumbnail):
+            continue
+        thumbnails.append(thumbnail)
         clip_ids.append(clip_id)
         times.append(round(time_s, 3))
     if not thumbnails:
@@ -259,7 +270,7 @@ def _best_start(light: Numbers, wanted: Numbers) -> tuple[Numbers, float]:
         seen = _moved(light, zoomed)
         shift, _ = cv2.phaseCorrelate(wanted.astype(np.float64), seen.astype(np.float64), window)
         for offset in ((0.0, 0.0), shift):
-            if max(map(abs, offset)) > _LARGEST_SHIFT * width:
+            if not max(map(abs, offset)) <= _LARGEST_SHIFT * width:  # even pictures give no number
                 continue
             matrix = zoomed.copy()
             matrix[:, 2] += zoomed[:, :2] @ np.array(offset, dtype=np.float32)
@@ -341,6 +352,10 @@ def _thumbnail(picture: Frames, size: tuple[int, int]) -> Frames:
     method = cv2.INTER_AREA if picture.shape[1] > size[0] else cv2.INTER_CUBIC
     small = cv2.resize(picture, size, interpolation=method)
     return np.asarray(cv2.GaussianBlur(small, (0, 0), _SMOOTHING_PX), dtype=np.uint8)
+
+
+def _is_even(thumbnail: Frames) -> bool:
+    return bool(thumbnail.reshape(-1, 3).std(axis=0).max() < _EVEN_LEVELS)
 
 
 def _lab(thumbnail: Frames) -> Numbers:

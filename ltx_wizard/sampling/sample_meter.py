@@ -81,11 +81,15 @@ def keep_measures(video: Path, measures: SampleMeasures) -> None:
 
 
 def _read(video: Path) -> Frames:
-    return np.stack(list(read_frames(video)))
+    """Raises BadMediaFile."""
+    frames = list(read_frames(video))
+    if not frames:
+        raise BadMediaFile(problem=f"{video.name} cannot be read.", remedy="Make this sample again.")
+    return np.stack(frames)
 
 
 def _read_if_good(video: Path | None) -> Frames | None:
     try:
         return _read(video) if video is not None and video.is_file() else None
-    except (BadMediaFile, ValueError):
+    except BadMediaFile:
         return None

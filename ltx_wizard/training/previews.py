@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from diffusers import LTXVideoTransformer3DModel
 
-from ltx_wizard.core.events import SampleReady
+from ltx_wizard.core.errors import BadMediaFile
+from ltx_wizard.core.events import SampleReady, Warned
 from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.project import Project, ProjectSettings, filled_prompt
 from ltx_wizard.core.recipe import Recipe
@@ -114,10 +115,16 @@ class Previews:
             )
         self._rest()
 
-    def _measured(self, sample: _Sample, video: Path, base: Path | None, report: Report) -> SampleMeasures:
-        """Kept beside the video as well."""
+    def _measured(
+        self, sample: _Sample, video: Path, base: Path | None, report: Report
+    ) -> SampleMeasures | None:
+        """Kept beside the video as well. A video that cannot be read again is a warning."""
         started_from = self._started_from if sample.from_frame else ""
-        measures = self._meter.measure(video, base, sample.words, report, started_from)
+        try:
+            measures = self._meter.measure(video, base, sample.words, report, started_from)
+        except BadMediaFile as error:
+            report.emit(Warned(message=f"A sample is not measured. {error.problem}"))
+            return None
         keep_measures(video, measures)
         return measures
 

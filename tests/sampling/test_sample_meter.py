@@ -80,6 +80,19 @@ def test_without_a_base_and_without_clips_there_is_less_to_measure(project: Proj
     assert (measures.motion_of_base, measures.prompt_agreement) == (None, None)
 
 
+def test_a_black_sample_is_like_nothing(with_clips: Project) -> None:
+    """Clips that fade to black would make it memorised."""
+    path = with_clips.clips_folder / "clip-0.mp4"
+    write_video(np.concatenate([drawn(0), np.zeros((8, SIDE, SIDE, 3), np.uint8)]), path, 8)
+    index = _index(with_clips)
+    black = measure_sample(np.zeros((9, SIDE, SIDE, 3), np.uint8), None, index, 8)
+    assert (black.likeness, black.nearest) == (None, "")
+    assert (black.motion, black.sharpness) == (0.0, 0.0)
+    assert (
+        max(time for time, clip in zip(index.times_s, index.clip_ids, strict=True) if clip == "clip-0") < 1.1
+    )
+
+
 def test_the_clip_that_a_sample_started_from_does_not_count(with_clips: Project) -> None:
     index = _index(with_clips)
     assert measure_sample(drawn(1), None, index, 8).nearest == "clip-1"
