@@ -22,6 +22,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,9 @@ from filmed import FPS, FRAMES, SIZE, Footage, Window, film, footage_file, windo
 from PIL import Image
 
 from ltx_wizard.captioning.captioner import run_caption
-from ltx_wizard.captioning.motion import MotionFacts, measure_each, measure_motion
+from ltx_wizard.captioning.motion import MotionFacts, measure_motion
 from ltx_wizard.core import places
 from ltx_wizard.core.clip import Clip, MediaKind
-from ltx_wizard.core.errors import BadMediaFile
 from ltx_wizard.core.lint import Measured, contradiction
 from ltx_wizard.core.project import Project, ProjectSettings
 from ltx_wizard.core.report import SilentReport
@@ -103,7 +103,7 @@ def main() -> None:
 
 def measure(folder: Path) -> dict[str, Any]:
     paths = {part: [write_window(window, folder) for window in windows(part)] for part in ("tuning", "test")}
-    found = {part: list(measure_each(files, CORES)) for part, files in paths.items()}
+    found = {part: measure_all(files) for part, files in paths.items()}
     camera = {part: camera_scores(windows(part), facts) for part, facts in found.items()}
     speed = measure_speed(paths["test"])
     sample = sample_scores(folder)
@@ -135,13 +135,18 @@ def measure(folder: Path) -> dict[str, Any]:
     }
 
 
-def camera_scores(planned: Sequence[Window], found: Sequence[MotionFacts | BadMediaFile]) -> dict[str, Any]:
+def measure_all(paths: Sequence[Path]) -> list[MotionFacts]:
+    """Two at once, as the app does on two cores."""
+    with ThreadPoolExecutor(CORES) as pool:
+        return list(pool.map(measure_motion, paths))
+
+
+def camera_scores(planned: Sequence[Window], found: Sequence[MotionFacts]) -> dict[str, Any]:
     """seven moves: the move is named, and no other one. every label: no handheld besides, either. said: of
     the clips whose camera the app is sure of, those with the right move.
     """
     moves, every, handheld, said = Score(), Score(), Score(), Score()
     for window, facts in zip(planned, found, strict=True):
-        assert isinstance(facts, MotionFacts)
         got = set(facts.camera)
         what = f"{window.footage.name}, {window.move}: {', '.join(facts.camera) or 'nothing'}"
         what += "" if facts.camera_sure else " (not sure)"
@@ -163,7 +168,7 @@ def measure_speed(paths: Sequence[Path]) -> Speed:
     """Every clip once, two at a time, and every third alone; after one for warming up."""
     measure_motion(paths[0])
     start, cpu = time.perf_counter(), time.process_time()
-    list(measure_each(paths, CORES))
+    measure_all(paths)
     seconds, cpu_s = time.perf_counter() - start, (time.process_time() - cpu) / len(paths)
     drafted, drafted_cpu_s = draft_in_app(paths)
     alone = paths[::3]
@@ -236,7 +241,7 @@ def sample_scenes() -> Iterator[tuple[list[Frame], str]]:
             yield frames[number * length : (number + 1) * length], item["caption"]
 
 
-def cut_score(folder: Path, whole: Sequence[MotionFacts | BadMediaFile]) -> dict[str, Any]:
+def cut_score(folder: Path, whole: Sequence[MotionFacts]) -> dict[str, Any]:
     """Twelve clips with one cut each, and 72 without: of the cuts, how many are found to an eighth second."""
     planned = windows("test")
     draw = random.Random("cuts")
@@ -256,7 +261,7 @@ def cut_score(folder: Path, whole: Sequence[MotionFacts | BadMediaFile]) -> dict
         wanted += 1
         found += bool(near)
         false += len(cuts) - bool(near)
-    false += sum(len(facts.cuts_s) for facts in whole if isinstance(facts, MotionFacts))
+    false += sum(len(facts.cuts_s) for facts in whole)
     return {
         "recall": found / wanted,
         "precision": found / max(found + false, 1),

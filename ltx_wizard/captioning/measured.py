@@ -5,6 +5,7 @@ Captioners, the check of captions and the check of the dataset all ask here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ltx_wizard.captioning.motion import MotionFacts
+
+
+_MOST_AT_ONCE = 4
 
 
 class Kept(Settings):
@@ -93,11 +97,11 @@ class MeasuredAhead:
     """
 
     def __init__(self, project: Project, clips: Iterable[Clip], at_once: int = 0) -> None:
-        """at_once: how many; 0: as motion.py does on this computer."""
-        from ltx_wizard.captioning.motion import at_once_here
-
+        """at_once: how many; 0: as many as there are processors, up to four."""
         self._project = project
-        self._pool = ThreadPoolExecutor(at_once or at_once_here(), thread_name_prefix="motion")
+        self._pool = ThreadPoolExecutor(
+            at_once or min(_MOST_AT_ONCE, os.cpu_count() or 1), thread_name_prefix="motion"
+        )
         self._found: dict[str, Future[Kept | BadMediaFile]] = {
             clip.id: self._pool.submit(self._of, clip) for clip in clips
         }

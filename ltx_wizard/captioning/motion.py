@@ -10,9 +10,7 @@ it counts as static and `camera_sure` is False. How often it is right: benchmark
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -182,30 +180,6 @@ def measure_motion(path: Path) -> MotionFacts:
         sharpness=_sharpness(pictures),
     )
     return facts if light_change else _with_subject(facts, moving)
-
-
-def measure_each(paths: Sequence[Path], at_once: int = 0) -> Iterator[MotionFacts | BadMediaFile]:
-    """The facts of each clip in order, several measured at once; for a bad file the reason instead.
-
-    at_once: how many; 0: as at_once_here().
-    """
-    with ThreadPoolExecutor(at_once or at_once_here()) as pool:
-        try:
-            yield from pool.map(_facts_or_reason, paths)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def at_once_here() -> int:
-    """How many clips to measure at once: as many as there are processors, up to four."""
-    return min(4, os.cpu_count() or 1)
-
-
-def _facts_or_reason(path: Path) -> MotionFacts | BadMediaFile:
-    try:
-        return measure_motion(path)
-    except BadMediaFile as error:
-        return error
 
 
 def draft_caption(facts: MotionFacts) -> str:

@@ -14,7 +14,6 @@ from ltx_wizard.captioning.motion import (
     MotionFacts,
     draft_caption,
     facts_sentence,
-    measure_each,
     measure_motion,
 )
 from ltx_wizard.core import places
@@ -172,23 +171,6 @@ def test_a_broken_clip_says_so(tmp_path: Path) -> None:
     (tmp_path / "c.mp4").touch()
     with pytest.raises(BadMediaFile):
         measure_motion(tmp_path / "c.mp4")
-
-
-def test_several_clips_are_measured_in_their_order(
-    make_video: Callable, stills: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken.mp4"
-    broken.touch()
-    moves = {name: camera_moves()[name] for name in ("pans left", "pans right")}
-    files = [
-        make_video(f"{name}.mp4", frames=filmed(stills["bikes"], *move), fps=FPS)
-        for name, move in moves.items()
-    ]
-    first, reason, second = measure_each([files[0], broken, files[1]])
-    assert isinstance(first, MotionFacts)
-    assert isinstance(second, MotionFacts)
-    assert isinstance(reason, BadMediaFile)
-    assert (first.camera, second.camera) == (("pans left",), ("pans right",))
 
 
 def test_a_clip_with_hardly_a_frame_that_stands_alone_is_read_whole(
