@@ -96,9 +96,11 @@
           { style: `grid-area: ${place + 2} / ${column + 3}` }, row.id, strength)));
       });
       if (!grid.rows.length) table.append(el("div.wz-lab-label"), cellOf(index, "|0", "base model", {}, "", 0));
+      const scroll = el("div.wz-lab-scroll", {}, table);
+      new ResizeObserver(() => scroll.classList.toggle("is-wide", table.scrollWidth > scroll.clientWidth + 1)).observe(scroll);
       return el("section.wz-lab-pair", {},
         el("p.wz-lab-prompt", {}, el("span", {}, pair.prompt), pair.clip ? el("span.wz-badge", {}, "from a first frame") : null, el("span.wz-muted.num", {}, `seed ${pair.seed}`)),
-        el("div.wz-lab-scroll", {}, table));
+        scroll);
     }
 
     function cellOf(pair, key, name, attributes, lora, strength) {
