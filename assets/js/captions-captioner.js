@@ -167,7 +167,7 @@
         el("div.wz-drawer-row", {}, field("Address", address), field("Model", model), field("Key", key),
           el("button.wz-btn.small.soft", { type: "button", onclick: () => keep() }, "Save and check"),
           now.has_key ? el("button.wz-btn.small.quiet", { type: "button", onclick: () => send({ do: "forget" }, RESULT) }, "Delete the key") : null),
-        models.length > 1 ? el("div.wz-line.wz-models", {}, el("span.wz-muted.wz-small", {}, "It offers:"), models.slice(0, 12).map((name) => el(`button.wz-btn.small${name === now.model ? ".soft" : ""}`, { type: "button", onclick: () => keep(name) }, name))) : null,
+        models.length > 1 ? el("div.wz-line.wz-offered", {}, el("span.wz-muted.wz-small", {}, "It offers:"), models.slice(0, 12).map((name) => el(`button.wz-btn.small${name === now.model ? ".soft" : ""}`, { type: "button", onclick: () => keep(name) }, name))) : null,
         el("p.wz-server-result.wz-small"),
         el("p.wz-muted.wz-small", {}, "Pictures of your clips are sent to this address. The key stays in a private file of yours, never in the project."));
       return fold;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -24,6 +25,7 @@ _SAME_SIZE = 1.03
 """A card of '24 GB' reports 23.99 GiB or a little less."""
 
 _FEWEST_CLIPS = 3
+_MEMORY_IN_NAME = re.compile(r" \d+ ?GB\b.*$")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Measure:
     def place(self) -> str:
         """'an NVIDIA H100 held to 8 GB'."""
         held = f" held to {self.limit_gib:.0f} GB" if self.limit_gib < WHOLE_CARD_GIB else ""
-        return f"an {self.card}{held}" if self.card.startswith("NVIDIA") else f"{self.card}{held}"
+        name = _MEMORY_IN_NAME.sub("", self.card)
+        return f"an {name}{held}" if name.startswith("NVIDIA") else f"{name}{held}"
 
 
 def recorded() -> tuple[Measure, ...]:

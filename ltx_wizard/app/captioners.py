@@ -186,7 +186,7 @@ def _choice(
     project: Project | None,
 ) -> CaptionerChoice:
     if model is None:
-        reason = _server_reason() if name == SERVER else "Works on every computer, at once."
+        reason = _server_reason() if name == SERVER else "Works on every computer, without a download."
         ready = name != SERVER or bool(server().address)
         speed = _own_speed(project, name)
         return CaptionerChoice(name, title, needs, True, reason, True, 0.0, proposed, ready, speed)

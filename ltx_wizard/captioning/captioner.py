@@ -168,7 +168,7 @@ def _server(job: CaptionJob) -> Captioner:
 CAPTIONERS: dict[str, CaptionerEntry] = {
     MotionCaptioner.name: CaptionerEntry(
         MotionCaptioner.title,
-        "Nothing: works offline on any computer. You fill in what is seen.",
+        "Measures what camera and subject do, and how the light is. You fill in what is seen.",
         lambda _: MotionCaptioner(),
     ),
     **{model.id: _local(model) for model in CAPTIONER_MODELS},

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -94,9 +95,14 @@ def server() -> Iterator[CaptionServer]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, real_videos: Path) -> Project:
-    """Four scenes of 0.9 s out of bigbuckbunny.mp4, cut by the app's own job."""
-    made = Project.create(tmp_path / "home" / "projects" / "bunny", ProjectSettings(name="Bunny"))
+def project(filmed: Path, tmp_path: Path) -> Project:
+    return Project.open(Path(shutil.copytree(filmed, tmp_path / "home" / "projects" / "bunny")))
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory, real_videos: Path) -> Path:
+    """A project with four scenes of 0.9 s out of bigbuckbunny.mp4, cut by the app's own job."""
+    made = Project.create(tmp_path_factory.mktemp("filmed") / "bunny", ProjectSettings(name="Bunny"))
     made.change_settings(scenes={"min_clip_s": 0.5})
     source = import_files(made, [real_videos / "bigbuckbunny.mp4"]).added[0]
     length = 22
@@ -107,7 +113,7 @@ def project(tmp_path: Path, real_videos: Path) -> Project:
     write_scenes(made, SourceScenes(source_id=source.id, scenes=scenes, detector="edited"))
     run_cut(made, CutJob(), SilentReport())
     assert len(read_clips(made)) == CLIPS
-    return made
+    return made.folder
 
 
 class Bench:
@@ -253,7 +259,7 @@ def test_a_server_that_does_not_help_says_what_to_do(
     expect(bench.set_server(server.address, "gpt-9", KEY)).to_contain_text("has no model gpt-9")
     server.models = [MODEL, "llava:7b"]
     expect(bench.set_server(server.address, "")).to_contain_text("is chosen. Choose one that sees pictures")
-    page.locator(".wz-models").get_by_role("button", name=MODEL).click()
+    page.locator(".wz-offered").get_by_role("button", name=MODEL).click()
     expect(page.locator(".wz-server-result")).to_contain_text(f"Captions will come from {MODEL}.")
 
     # too quick for it, for good: nothing is lost by that
