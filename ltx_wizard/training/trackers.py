@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -50,8 +51,8 @@ def refuse_missing(settings: TrackerSettings) -> None:
         raise NotReady(
             problem=f"The recipe reports to {titles}, which {'is' if len(missing) == 1 else 'are'} not "
             "installed.",
-            remedy=f"Install with: pip install {' '.join(missing)}. Or switch it off in the step Recipe, "
-            "under Advanced, Trackers.",
+            remedy=f"Install with: {sys.executable} -m pip install {' '.join(missing)}. Or switch it off in the "
+            "step Recipe, under Advanced, Trackers.",
         )
 
 
