@@ -51,8 +51,8 @@ def refuse_missing(settings: TrackerSettings) -> None:
         raise NotReady(
             problem=f"The recipe reports to {titles}, which {'is' if len(missing) == 1 else 'are'} not "
             "installed.",
-            remedy=f"Install with: {sys.executable} -m pip install {' '.join(missing)}. Or switch it off in the "
-            "step Recipe, under Advanced, Trackers.",
+            remedy=f"Install with: {sys.executable} -m pip install {' '.join(missing)}. Or switch it off in "
+            "the step Recipe, under Advanced, Trackers.",
         )
 
 
