@@ -108,7 +108,7 @@ def recommended_checkpoint(status: JobStatus, saved_steps: Sequence[int]) -> Rec
     last = max(saved_steps)
     best = best_checkpoint(status.validations, saved_steps)
     if best is None:
-        why = "It is the last one: no loss on clips kept out of training was measured to tell by."
+        why = "It is the last one: there is no loss on clips kept out of training to tell by."
         return RecommendedCheckpoint(last, why, None, "last")
     return RecommendedCheckpoint(best.step, _why(best), best.loss, "validation", best.lowest.step)
 
@@ -255,7 +255,7 @@ def _overfitting(run: _Run) -> Advice | None:
         (
             Mark("validation", found.best.step, found.best.step, "lowest", found.best.loss),
             Mark("validation", found.since_step, found.last.step, "rises", found.last.loss),
-            Mark("loss", found.best.step, found.last.step, "does not rise", now),
+            Mark("loss", found.last.step, found.last.step, "training loss", now),
         ),
         changes,
     )  # fmt: skip

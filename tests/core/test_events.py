@@ -10,6 +10,7 @@ from ltx_wizard.core import events
 from ltx_wizard.core.errors import NoSpace
 from ltx_wizard.core.events import (
     CheckpointSaved,
+    ClipDone,
     Event,
     EventReader,
     EventWriter,
@@ -39,6 +40,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     CheckpointSaved(step=11, file="checkpoints/step-000011"),
     SettingChanged(setting="memory.precision", value="fp32", reason="No GPU."),
     Warned(message="Größe 📼"),
+    ClipDone(clip="clip-1"),
     Finished(step=11, result={"lora": "x.safetensors", "steps": 11, "nested": [1, None]}),
     Stopped(step=11),
     Failed(problem="The disk is full.", remedy="Free some space.", step=11),

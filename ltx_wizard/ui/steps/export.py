@@ -39,6 +39,7 @@ def build(page: Page) -> StepView:
             elem_id="export-strength",
             min_width=180,
         )
+    why = panel("export-why")
     work = panel("export-work")
     made = panel("export-made")
     dataset = DatasetExport(page)
@@ -59,7 +60,8 @@ def build(page: Page) -> StepView:
             **dataset.render(project, kind),
             head: _head(len(done)),
             run: gr.update(choices=names, value=chosen),
-            step: _step_update(checkpoints, proposed, kept),
+            step: _step_update(checkpoints, kept.step if kept else proposed.step if proposed else None),
+            why: _why("You kept this checkpoint in the Lab.") if kept else _why_of(proposed),
             strength: kept.strength if kept else 1.0,
             name: safe_file_stem(project.read_settings().name),
             work: _work(project, kind == "export", bool(names)),
@@ -67,10 +69,11 @@ def build(page: Page) -> StepView:
             primary: gr.update(interactive=bool(checkpoints) and job is None),
         }
 
-    def choose_run(path: str, chosen: str) -> object:
-        return _step_update(*checkpoint_choices(opened(path), chosen))
+    def choose_run(path: str, chosen: str) -> tuple[object, object]:
+        checkpoints, proposed = checkpoint_choices(opened(path), chosen)
+        return _step_update(checkpoints, proposed.step if proposed else None), _why_of(proposed)
 
-    page.light(run.input, choose_run, [page.project, run], [step])
+    page.light(run.input, choose_run, [page.project, run], [step, why])
     page.on(primary.click, _export, [run, step, name, strength])
     page.on(back.click, lambda path: Outcome(go_to="lab"))
     return StepView("export", "Export", notice_card, render)
@@ -124,17 +127,16 @@ def _checkpoint_name(step: int, last: int, proposed: RecommendedCheckpoint | Non
     return f"step {step:,}" + (f" ({', '.join(words)})" if words else "")
 
 
-def _step_update(
-    checkpoints: list[tuple[str, int]], proposed: RecommendedCheckpoint | None, kept: _Kept | None = None
-) -> object:
-    """What was kept in the Lab goes before what the validation loss says."""
-    if kept is not None:
-        return gr.update(choices=checkpoints, value=kept.step, info="You kept it in the Lab.")
-    return gr.update(
-        choices=checkpoints,
-        value=proposed.step if proposed else None,
-        info=proposed.why if proposed else None,
-    )
+def _step_update(checkpoints: list[tuple[str, int]], step: int | None) -> object:
+    return gr.update(choices=checkpoints, value=step)
+
+
+def _why_of(proposed: RecommendedCheckpoint | None) -> Markup | str:
+    return _why(f"Step {proposed.step:,} is recommended. {proposed.why}") if proposed else ""
+
+
+def _why(text: str) -> Markup:
+    return h("p.wz-muted.wz-place", icon("check"), h("span", text))
 
 
 def _head(count: int) -> Markup:
