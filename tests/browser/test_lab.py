@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from ltx_wizard.core.events import EventWriter, Finished, Started
+from ltx_wizard.core.events import CheckpointSaved, EventWriter, Finished, Started
 from ltx_wizard.core.project import Project, ProjectSettings
 from ltx_wizard.core.recipe import LoraSettings, Recipe, with_settings
 from ltx_wizard.core.run import Job, JobFolder, TrainJob
@@ -25,6 +25,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 _JOB_MS = 240_000
+_STEPS = (10, 20, 30, 40)
 _CELLS = 2 * (1 + 4 * 4)
 """Of each prompt the base model once, for strength 0, and 4 checkpoints at the 4 other strengths."""
 
@@ -171,7 +172,8 @@ def trained(app: Any) -> Project:
     job = Job(settings=TrainJob(recipe=recipe, dataset_fingerprint=""), created=time.time())
     run = JobFolder.create(project.runs_folder, "test", job)
     writer = EventWriter(run.events_file)
-    for event in (Started(pid=1, steps=40), Finished(step=40)):
+    saved = [CheckpointSaved(step=step, file=f"checkpoints/step-{step:06d}") for step in _STEPS]
+    for event in (Started(pid=1, steps=40), *saved, Finished(step=40)):
         writer.write(event)
     writer.close()
     random = np.random.default_rng(1)
@@ -184,7 +186,7 @@ def trained(app: Any) -> Project:
         for layer in ("to_q", "to_v")
         for half in "AB"
     }
-    for step in (10, 20, 30, 40):
+    for step in _STEPS:
         folder = run.checkpoint_folder(step)
         folder.mkdir(parents=True)
         scaled = {key: value * step / 20 if "_B" in key else value for key, value in weights.items()}
