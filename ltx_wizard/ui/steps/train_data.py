@@ -19,7 +19,7 @@ from ltx_wizard.core.units import duration_text
 from ltx_wizard.ui import media
 from ltx_wizard.ui.boundary import opened
 
-_MOST_ROWS = 20_000
+_MOST_ROWS = 8_000
 """Rows of one answer: a page that has none yet asks again at once, and stays quick meanwhile."""
 
 _LONGEST_NUMBER = 10
