@@ -54,7 +54,8 @@ def choose(project: Project, **changes: object) -> Lab:
     """
     lab = current(project)
     if "loras" in changes:
-        lab = _with_loras(project, lab, tuple(str(item) for item in _listed(changes.pop("loras"))))
+        ids = tuple(str(item) for item in _listed(changes.pop("loras")))
+        lab = _with_loras(project, _of_their_model(project, lab, ids), ids)
     sampling = changes.pop("sampling", None)
     raw = lab.model_dump()
     raw["grid"] |= changes
@@ -119,8 +120,8 @@ def start(project: Project) -> JobFolder:
     find_files(find_model(lab.model))
     jobs.refuse_while_running(project)
     lab = _write(project, lab.model_copy(update={"recommended": _recommended_id(project, lab)}))
-    trigger = project.read_settings().trigger_word
-    if not missing(LabFolder(project), in_order_of_use(lab, trigger)):
+    places = in_order_of_use(lab, project.read_settings().trigger_word)
+    if not missing(LabFolder(project), [place for place in places if is_there(project, place.lora)]):
         raise NotReady(
             problem="Every video of this grid is made.", remedy="Add a strength, a prompt or a seed."
         )
@@ -218,6 +219,19 @@ def _current_or_empty(project: Project) -> Lab:
 def _with_model_of(project: Project, lab: Lab) -> Lab:
     """A Lab without any LoRA follows the project's model."""
     return lab if lab.loras else lab.model_copy(update={"model": datasets.model_spec(project).id})
+
+
+def _of_their_model(project: Project, lab: Lab, ids: Sequence[str]) -> Lab:
+    """A grid of checkpoints of another model only becomes a Lab of that model, with its run's samples."""
+    runs = {lora_id.rpartition("@")[0] for lora_id in ids}
+    if not ids or any(lora_id.startswith("file:") for lora_id in ids):
+        return lab
+    recipes_of_runs = [recipe_of(project, run) for run in sorted(runs)]
+    models = {find_model(recipe.model or lab.model).architecture for recipe in recipes_of_runs}
+    if len(models) > 1 or find_model(lab.model).architecture in models:
+        return lab
+    other = _empty(project, recipes_of_runs[-1])
+    return other.model_copy(update={"loras": lab.loras, "kept": lab.kept})
 
 
 def _spread(ids: Sequence[str], must: Sequence[str]) -> list[str]:

@@ -68,7 +68,7 @@ def checkpoint_lora(project: Project, lab: Lab, lora_id: str) -> LabLora | None:
     if recipe.model and find_model(recipe.model).architecture != find_model(lab.model).architecture:
         raise BadInput(
             problem=f"{run.name} was trained on another model than this Lab shows.",
-            remedy="Choose checkpoints of one model.",
+            remedy="Take the others out first: a Lab shows one model at a time.",
         )
     several = len(jobs.runs(project)) > 1
     return LabLora(

@@ -31,7 +31,8 @@ class Place:
 class LabView:
     """Everything that a page shows. seconds_left: None while nothing comparable was made yet.
 
-    untouched: nothing was chosen yet; the grid is a proposal.
+    left: videos that can be made and are not; those of a LoRA whose file is gone cannot. untouched: nothing
+    was chosen yet; the grid is a proposal.
     """
 
     lab: Lab
@@ -40,6 +41,7 @@ class LabView:
     places: tuple[Place, ...]
     total: int
     made: int
+    left: int
     seconds_left: float | None
     job: JobFolder | None
     running: bool
@@ -72,6 +74,7 @@ def view(project: Project) -> LabView:
         places=places,
         total=len(ordered),
         made=len(ordered) - len(missing(folder, ordered)),
+        left=len(todo),
         seconds_left=_seconds_left(lab, [cell for cell in cells.values() if cell], len(todo)),
         job=job,
         running=running,

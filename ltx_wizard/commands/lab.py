@@ -28,8 +28,8 @@ def lab(given: Namespace, console: Console) -> int:
     project = opened(given.project)
     _ask(project, given, console)
     view = view_of(project)
-    if view.made < view.total and not given.only_keep:
-        console.say(f"{plural(view.total - view.made, 'video')} to make, {view.made} are there.")
+    if view.left and not given.only_keep:
+        console.say(f"{plural(view.left, 'video')} to make, {view.made} are there.")
         follow(service.start(project), console)
         view = view_of(project)
     videos = [_video(project, place) for place in view.places if place.cell is not None]

@@ -124,6 +124,7 @@ def sample_job(project: Project, given: Namespace, lora: Path | None) -> SampleJ
         model=spec.id,
         lora_file=str(lora or ""),
         strength=given.strength,
+        scale=1.0 if lora is None or given.lora is not None else _checkpoint_scale(project),
         prompts=tuple(filled_prompt(prompt, settings.trigger_word) for prompt in prompts),
         seed=recipe.validation.seed if given.seed is None else given.seed,
         width=width,
@@ -222,6 +223,13 @@ def _newest_step(run: JobFolder) -> int:
             problem=f"The run {run.name} has no checkpoint yet.", remedy="Let it train on: ltx-wizard resume"
         )
     return steps[-1]
+
+
+def _checkpoint_scale(project: Project) -> float:
+    """Alpha / rank of the newest run: a checkpoint holds the weights as they are trained, without it."""
+    settings = _chosen_run(project, None).read_job().settings
+    lora = settings.recipe.lora if isinstance(settings, TrainJob) else None
+    return lora.alpha / lora.rank if lora else 1.0
 
 
 def _lora_file(project: Project, file: Path | None) -> Path:

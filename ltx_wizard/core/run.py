@@ -129,6 +129,7 @@ class SampleJob(Settings):
     model: str
     lora_file: str = ""
     strength: float = Field(default=1.0, ge=-4, le=4)
+    scale: float = Field(default=1.0, gt=0, description="Alpha / rank, where the file does not hold it.")
     prompts: tuple[str, ...]
     seed: int = 42
     width: int

@@ -104,7 +104,7 @@ def run_sample(project: Project, folder: JobFolder, job: SampleJob, report: Repo
         first_frame = read_first_frame(file, job.width, job.height, job.fps)
     model = LoadedModel(spec, [*job.prompts, job.negative_prompt], job.memory, report)
     if job.lora_file:
-        model.load_lora(resolve_lora(project, job.lora_file), job.strength)
+        model.load_lora(resolve_lora(project, job.lora_file), job.strength * job.scale)
     files: list[JsonValue] = []
     for index, prompt in enumerate(job.prompts):
         request = SampleRequest(

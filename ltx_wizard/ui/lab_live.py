@@ -57,7 +57,6 @@ def act(sent: Json) -> Json:
 
 
 def _status(view: LabView) -> Json:
-    left = view.total - view.made
     return {
         "running": view.running,
         "paused": view.paused,
@@ -65,7 +64,7 @@ def _status(view: LabView) -> Json:
         "now": view.now,
         "made": view.made,
         "total": view.total,
-        "left": left,
+        "left": view.left,
         "time": _time_words(view),
         "problem": view.problem,
         "remedy": view.remedy,
@@ -75,7 +74,7 @@ def _status(view: LabView) -> Json:
 
 def _time_words(view: LabView) -> str:
     """Time for what is missing, by the videos that were made; nothing where nothing was."""
-    if view.made == view.total:
+    if not view.left:
         return ""
     if view.seconds_left is None:
         return "the first video tells how long one takes"
@@ -231,11 +230,8 @@ def _stop(project: Project, _sent: Json) -> str:
 def _test_asked(project: Project, sent: Json) -> str:
     """Its videos come next; the job that makes them is started unless one of the Lab's runs already."""
     lab_tests.ask(project, str(sent.get("test", "")))
-    job = jobs.last_job(project, "lab")
-    if (
-        not (job is not None and jobs.is_active(job))
-        and lab_view.view(project).made < lab_view.view(project).total
-    ):
+    view = lab_view.view(project)
+    if not view.running and view.left:
         lab.start(project)
     return ""
 

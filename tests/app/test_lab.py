@@ -157,7 +157,10 @@ def test_a_run_of_another_model_does_not_come_into_the_grid(trained: Project) ->
     lab.choose(trained)
     other = add_run(trained, (10,), best=10, model="ltxv-2b-0.9.6-dev")
     with pytest.raises(BadInput, match="another model"):
-        lab.choose(trained, loras=[f"{other.name}@10"])
+        lab.choose(trained, loras=[*lab.current(trained).grid.loras, f"{other.name}@10"])
+    shown = lab.choose(trained, loras=[f"{other.name}@10"])  # alone, it is a Lab of that model
+    assert shown.model == "ltxv-2b-0.9.6-dev"
+    assert shown.sampling.fps == 24
 
 
 def test_the_time_left_is_that_of_the_videos_that_were_made(trained: Project) -> None:
@@ -183,6 +186,8 @@ def test_a_deleted_checkpoint_keeps_its_videos_and_makes_no_more(trained: Projec
     }
     assert states.pop(kept.key) == "made"
     assert set(states.values()) == {"gone"}
+    view = lab_view.view(trained)
+    assert view.left == view.total - view.made - len(states)
 
 
 def test_what_is_kept_is_remembered_and_the_base_model_is_no_lora(trained: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from safetensors.numpy import save_file
 
 from ltx_wizard.app import lab as service
 from ltx_wizard.cli import main
+from ltx_wizard.commands.training import sample_job
 from ltx_wizard.core.events import EventWriter, Finished, Started
 from ltx_wizard.core.lab import LabCell, LabFolder, Strip, wanted
 from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe, with_settings
+from ltx_wizard.core.recipe import LoraSettings, Recipe, with_settings
 from ltx_wizard.core.run import Job, JobFolder, TrainJob
 
 
@@ -123,3 +125,20 @@ def test_wrong_words_are_problems_with_a_remedy(
     said = capsys.readouterr().err
     assert problem in said
     assert "What to do:" in said
+
+
+def test_a_sample_of_a_checkpoint_has_the_scale_that_it_was_trained_with(trained: Project) -> None:
+    """A checkpoint holds the weights as they are trained: alpha / rank is the recipe's to say."""
+    job = Job(
+        settings=TrainJob(
+            recipe=Recipe(model="embedded", lora=LoraSettings(rank=4, alpha=8)), dataset_fingerprint=""
+        ),
+        created=time.time(),
+    )
+    run_folder = JobFolder.create(trained.runs_folder, "doubled", job)
+    file = save_lora(run_folder.checkpoint_folder(5) / "lora.safetensors", 1)
+    given = Namespace(prompt=["one"], seed=None, strength=0.5, model="", lora=None)
+    asked = sample_job(trained, given, file)
+    assert (asked.strength, asked.scale) == (0.5, 2.0)
+    given.lora = file
+    assert sample_job(trained, given, file).scale == 1.0
