@@ -27,7 +27,7 @@ from ltx_wizard.sampling.frames import Frames, spread
 Numbers = NDArray[Any]
 """float32."""
 
-VERSION = 1
+VERSION = 2
 """Of thumbnails and descriptions: an index of another version is made again."""
 
 LONG_SIDE_PX = 96
