@@ -63,10 +63,10 @@
 
     /* Nothing to look at yet: but a file made elsewhere can be brought in. */
     function showEmpty(empty) {
+      if (!parts && root.querySelector(".wz-empty h3")?.textContent === empty.problem) return; // what is typed there stays
       parts = null;
       const message = el("p.wz-lab-told", { role: "status" });
       root.replaceChildren(el("div.wz-empty", {}, el("div.wz-empty-icon", {}, "⚗"), el("h3", {}, empty.problem), el("p", {}, empty.remedy), bringIn(), message));
-      parts = null;
       showTold = (text, kind) => { message.textContent = text; message.dataset.kind = kind; };
     }
 

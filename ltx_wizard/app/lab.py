@@ -184,11 +184,11 @@ def _proposal(project: Project) -> Lab:
 
 
 def _empty(project: Project, recipe: Recipe) -> Lab:
-    """A Lab with the recipe's samples as its prompts, and no LoRA."""
+    """A Lab with the recipe's samples as its prompts, else a scene that the model draws, and no LoRA."""
     spec = find_model(recipe.model) if recipe.model else datasets.model_spec(project)
     width, height, frames = sample_size(project, recipe)
     validation = recipe.validation
-    prompts = validation.prompts or project.read_settings().validation_prompts
+    prompts = validation.prompts or project.read_settings().validation_prompts or spec.scenes[:1]
     return Lab(
         model=spec.id,
         grid=LabGrid(
