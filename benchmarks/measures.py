@@ -1,6 +1,6 @@
 """How far the measures on samples can be trusted: motion, likeness to training frames, sharpness.
 
-    python benchmarks/measures.py            the tables (about three minutes)
+    python benchmarks/measures.py            the tables (about five minutes of one processor)
     python benchmarks/measures.py --json     and one JSON object on the last line
     --only motion films                      these parts alone
 
