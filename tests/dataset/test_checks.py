@@ -15,7 +15,7 @@ from ltx_wizard.models.catalog import EMBEDDED, LTXV_2B_096_DEV
 from ltx_wizard.models.spec import ModelSpec
 
 SPEC = LTXV_2B_096_DEV
-GOOD = "A {} dog runs along a sandy beach at noon, past blue boats and a white pier. The camera is static and low."
+GOOD = "A {} dog runs along a sandy beach at noon, past blue boats and a white pier. The camera is static."
 
 
 def a_clip(index: int = 0, caption: str | None = None, **changes: Any) -> Clip:
