@@ -116,12 +116,20 @@ def filmed(tmp_path_factory: pytest.TempPathFactory, real_videos: Path) -> Path:
     return made.folder
 
 
+STILL = """
+HTMLMediaElement.prototype.play = async () => {};
+Object.defineProperty(HTMLMediaElement.prototype, "autoplay", { set() {} });
+"""
+"""Previews that play took half of the processor time of these tests on a computer without a card."""
+
+
 class Bench:
     """The step Captions as a person uses it."""
 
     def __init__(self, page: Any, project: Project, address: str) -> None:
         self.page = page
         self.project = project
+        page.add_init_script(STILL)
         page.goto(f"{address}/?project={project.folder}&step=captions")
         page.locator("html[data-step='captions'][data-ready]").wait_for(state="attached")
         page.locator(".wz-clip").first.wait_for()
