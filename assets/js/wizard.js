@@ -74,9 +74,13 @@
 
   wizard.go = (step, project = state.project, push = true) => {
     if (project) showStep(step);
+    wanted = project === state.project ? step : "";
     writeAddress(project, step, push);
     send("go", { project, step });
   };
+
+  let wanted = ""; // the step that was asked for last, until its answer is here
+  const showAgain = () => send("go", { project: state.project, step: wanted || state.step, again: !wanted });
 
   wizard.connect = (element, props, trigger, watch, goEvent, actEvent) => {
     send = (kind, data) => trigger(kind === "go" ? goEvent : actEvent, data);
@@ -85,11 +89,12 @@
 
   function synchronise(next) {
     const moved = next.project !== state.project || next.step !== state.step;
-    const isLate = state.step && next.project === state.project && next.step !== state.step && !next.goes;
+    const isLate = state.step && next.project === state.project && next.step !== (wanted || state.step) && !next.goes;
     if (isLate) { // the user has gone on since: the server is told where to
-      send("go", { project: state.project, step: state.step });
+      if (!wanted) showAgain();
       return;
     }
+    wanted = "";
     Object.assign(state, next);
     showStep(next.step);
     writeAddress(next.project, next.step, moved);
@@ -223,7 +228,7 @@
     if (wait > 0) { refreshTimer = setTimeout(() => refresh(revision), wait); return; }
     lastRefresh = Date.now();
     if (revision) state.revision = revision;
-    send("go", { project: state.project, step: state.step });
+    showAgain();
   }
 
   function isTyping() {

@@ -130,7 +130,8 @@ class Page:
                 **{**shared, "outputs": [*light.outputs, *notices], "trigger_mode": "always_last"},
             )
         blocks.load(self.show, inputs=[self.project, self.step], js=_ADDRESS, **shared)
-        self.bus.go(self._go, inputs=[], **shared)
+        # Gradio's "once" forgets a click that comes while the page looks again, "always_last" where it led to.
+        self.bus.go(self._go, inputs=[], **{**shared, "trigger_mode": "multiple"})
 
     def show(self, path: str, step: str, outcome: Outcome | None = None) -> Updates:
         """The frame and one step, from disk."""
@@ -206,7 +207,8 @@ class Page:
     def _go(self, event: gr.EventData) -> Updates:
         data = event._data or {}
         step = str(data.get("step", ""))
-        return self.show(str(data.get("project", "")), step, Outcome(go_to=step))
+        asked_for = "" if data.get("again") else step  # a page that looks again leads nobody there
+        return self.show(str(data.get("project", "")), step, Outcome(go_to=asked_for))
 
     def _view(self, step: str, project: Project | None, exact: bool = False) -> StepView:
         first = next(iter(self.views.values()))

@@ -29,12 +29,29 @@ def change_setting(*given):
     return really(*given)
 
 recipes.change_setting = change_setting
+
+cards = recipes.preset_cards
+
+def preset_cards(project):
+    if (project.folder / "busy").exists():
+        time.sleep({SLOW_S})
+    return cards(project)
+
+recipes.preset_cards = preset_cards
 """
+
+
+CLIP = Clip(
+    id="c", source_id="s", file="clips/c.mp4", kind=MediaKind.VIDEO, width=192, height=192, fps=8,
+    frames=17, duration_s=2.1, caption="A red circle moves up.", caption_state=CaptionState.WRITTEN,
+)  # fmt: skip
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Every change of a setting takes its time, as on a computer that is busy."""
+    """Changes of a setting take their time, as on a computer that is busy; so does the step Recipe where the
+    project holds a file 'busy'.
+    """
     library = tmp_path / "library"
     library.mkdir()
     (library / "sitecustomize.py").write_text(SLOW, encoding="utf-8")
@@ -42,14 +59,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
-def test_who_went_on_while_a_setting_was_saved_stays_there(app: Any, window: Any) -> None:
+@pytest.fixture
+def project(app: Any) -> Project:
     settings = ProjectSettings.model_validate({"name": "Late", "model": "embedded"})
-    project = Project.create(app.home / "projects" / "late", settings)
-    clip = Clip(
-        id="c", source_id="s", file="clips/c.mp4", kind=MediaKind.VIDEO, width=192, height=192, fps=8,
-        frames=17, duration_s=2.1, caption="A red circle moves up.", caption_state=CaptionState.WRITTEN,
-    )  # fmt: skip
-    write_lines(project.clips_file, [clip])
+    made = Project.create(app.home / "projects" / "late", settings)
+    write_lines(made.clips_file, [CLIP])
+    return made
+
+
+def test_who_went_on_while_a_setting_was_saved_stays_there(app: Any, window: Any, project: Project) -> None:
     page = window.page
     page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=recipe")
     page.locator("#recipe-advanced > button").click()
@@ -63,3 +81,17 @@ def test_who_went_on_while_a_setting_was_saved_stays_there(app: Any, window: Any
 
     page.locator("[data-go='recipe']").click()
     expect(page.locator("#recipe-head .wz-status")).to_contain_text("30 steps")
+
+
+def test_who_went_on_while_the_page_looked_again_stays_there(app: Any, window: Any, project: Project) -> None:
+    page = window.page
+    page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=recipe")
+    page.locator("html[data-step='recipe'][data-ready]").wait_for(state="attached")
+    (project.folder / "busy").touch()
+    with page.expect_request("**/queue/join*"):  # the clips changed: the page asks for the step again
+        write_lines(project.clips_file, [CLIP.model_copy(update={"caption": "A blue square moves up."})])
+    (project.folder / "busy").unlink()
+    page.locator("[data-go='train']").click()
+    page.wait_for_timeout(1000 * (SLOW_S + 2))
+    expect(page.locator("html")).to_have_attribute("data-step", "train")
+    expect(page.locator("#train-head h1")).to_be_visible()
