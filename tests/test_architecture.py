@@ -52,7 +52,8 @@ WORKER_SIDE = re.compile(
     r"""
     models/(ltx_video|precision|lora|loading|quantized|quantized_cache|offload|recompute|streaming)\.py
     | sampling/(?!__init__).+\.py
-    | training/(loop|objective|previews|flow|optimizers|checkpoint|validation|conditioning|shortage|recovery)\.py
+    | training/(loop|objective|previews|flow|optimizers|checkpoint|validation|conditioning|shortage)\.py
+    | training/recovery\.py
     | dataset/(encode|cache|batches)\.py
     | captioning/(florence2|vision_llm|local_model)\.py
     """,

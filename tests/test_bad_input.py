@@ -43,6 +43,7 @@ import numpy as np
 import pytest
 
 from ltx_wizard.app import datasets, projects, workbench
+from ltx_wizard.core import places
 from ltx_wizard.core.errors import NoSpace
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.report import SilentReport
@@ -166,7 +167,15 @@ def test_a_project_that_finds_no_room_leaves_nothing_behind(
     assert [card.name for card in projects.recent()] == ["New", "Old"]
 
 
-def test_a_caption_with_html_is_shown_as_text_in_every_step(project: Project, make_video: MakeVideo) -> None:
+def test_scripts_put_no_text_into_the_page_as_html() -> None:
+    """Captions and names reach the page as JSON, and what scripts make of them is text."""
+    for script in sorted((places.ASSETS / "js").glob("*.js")):
+        text = script.read_text(encoding="utf-8")
+        for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "ContextualFragment"):
+            assert way not in text, f"{script.name}: {way}"
+
+
+def test_names_with_html_are_shown_as_text_in_every_step(project: Project, make_video: MakeVideo) -> None:
     from ltx_wizard.ui.wizard import build
 
     project.change_settings(name="<i>Name</i>", trigger_word="<u>t</u>", scenes={"min_clip_s": 1.0})
@@ -175,7 +184,8 @@ def test_a_caption_with_html_is_shown_as_text_in_every_step(project: Project, ma
     run_cut(project, CutJob(), SilentReport())
     workbench.save(project, datasets.clips(project)[0].id, EVIL)
     shown = shown_html(build(), project)
-    assert "A dog" in shown
+    assert "&lt;i&gt;Name" in shown
+    assert "&lt;u&gt;t" in shown
     for markup in ("<script>alert", "<img src=x", "<i>Name", "<u>t<", "<s>x"):
         assert markup not in shown
 

@@ -16,11 +16,7 @@
     undo: '<path d="M8.5 5L4.5 9l4 4"/><path d="M5 9h9a5.5 5.5 0 010 11h-3"/>', redo: '<path d="M15.5 5l4 4-4 4"/><path d="M19 9h-9a5.5 5.5 0 000 11h3"/>',
     keys: '<rect x="3" y="6.5" width="18" height="11" rx="2.5"/><path d="M7 10.5h.01M11 10.5h.01M15 10.5h.01M8 14h8"/>',
   };
-  function symbol(name) {
-    const box = document.createElement("span");
-    box.innerHTML = `<svg class="wz-icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.9" stroke-linecap="round" stroke-linejoin="round">${icons[name]}</svg>`;
-    return box.firstChild;
-  }
+  const symbol = (name) => window.wizard.icon(icons[name]);
   const post = (address, sent) => fetchJson(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent) });
 
   /* on: filtered(filter), view(mode), bulk(sent), recaption(overwrite, captioner), undo(), redo(), targets() gives {ids, text, all}, project(). */

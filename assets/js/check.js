@@ -20,11 +20,7 @@
   const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
   const percent = (share) => `${Math.round(share * 100)} %`;
 
-  function icon(name) {
-    const box = document.createElement("span");
-    box.innerHTML = `<svg class="wz-icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${PATHS[name]}</svg>`;
-    return box.firstChild;
-  }
+  const icon = (name) => window.wizard.icon(PATHS[name]);
 
   window.wizard.define("check", (root, act) => {
     let data = null, dismissed = 0;

@@ -307,6 +307,13 @@
     return element;
   };
 
+  /* An icon of our own. shapes: SVG elements as text; never anything from a file. */
+  wizard.icon = (shapes) => {
+    const look = 'fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"';
+    const text = `<svg xmlns="http://www.w3.org/2000/svg" class="wz-icon" viewBox="0 0 24 24" ${look}>${shapes}</svg>`;
+    return new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  };
+
   wizard.time = (seconds) => {
     const minutes = Math.floor(Math.max(0, seconds) / 60);
     return `${minutes}:${(Math.max(0, seconds) - minutes * 60).toFixed(1).padStart(4, "0")}`;

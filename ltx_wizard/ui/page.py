@@ -130,7 +130,7 @@ class Page:
                 **{**shared, "outputs": [*light.outputs, *notices], "trigger_mode": "always_last"},
             )
         blocks.load(self.show, inputs=[self.project, self.step], js=_ADDRESS, **shared)
-        # Gradio's "once" forgets a click that comes while the page looks again, "always_last" where it led to.
+        # A click while the page looks again: "once" forgets it, "always_last" where it led to.
         self.bus.go(self._go, inputs=[], **{**shared, "trigger_mode": "multiple"})
 
     def show(self, path: str, step: str, outcome: Outcome | None = None) -> Updates:

@@ -145,8 +145,9 @@ def record(captioner: str, limit_gib: float, **more: object) -> dict[str, object
     """As benchmarks/captioners.py writes it: the real class, so that a change of the format is noticed."""
     values: dict[str, object] = {
         "captioner": captioner, "limit_gib": limit_gib, "precision": "nf4", "batch": 2, "weights_gib": 3.4,
-        "peak_gib": 5.25, "clips_per_minute": 11.6, "load_s": 9.0, "words": 150.0, "card": "NVIDIA H100 80GB HBM3",
-        "date": "2026-11-25", "command": "python benchmarks/captioners.py --measure", "ok": True,
+        "peak_gib": 5.25, "clips_per_minute": 11.6, "load_s": 9.0, "words": 150.0,
+        "card": "NVIDIA H100 80GB HBM3", "date": "2026-11-25",
+        "command": "python benchmarks/captioners.py --measure", "ok": True,
     }  # fmt: skip
     return asdict(Record(**{**values, **more}))  # type: ignore[arg-type]
 
