@@ -25,7 +25,7 @@
 | full disk: a new project | test_bad_input.py::test_a_project_that_finds_no_room_leaves_nothing_behind |
 | port in use | ui/test_server.py::test_a_port_in_use_ends_the_app_with_the_remedy_and_no_traceback |
 | caption with HTML and newlines | ui/test_live.py::test_a_typed_caption_is_on_disk_before_the_answer |
-| the same, shown | test_bad_input.py::test_a_caption_with_html_is_shown_as_text_in_every_step |
+| the same, shown | test_bad_input.py::test_names_with_html_are_shown_as_text_in_every_step |
 | unknown key in a preset | core/test_recipe.py::test_unknown_keys_and_wrong_values_of_a_preset_are_named_all_at_once |
 """
 
