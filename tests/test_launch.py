@@ -542,7 +542,7 @@ def test_checks_run_before_the_tests_and_arguments_leave_them_out(checkout: Chec
         "ruff format",
         "pyright --version",
         "pyright --pythonpath",
-        "pytest",
+        "pytest -n",
     ]
     checkout.start("test", "tests/test_launch.py")
     assert programs(checkout) == ["pytest tests/test_launch.py"]
@@ -560,7 +560,7 @@ def test_failed_check_fails_the_whole_though_the_tests_pass(checkout: Checkout) 
     done = checkout.start("test")
     assert done.returncode == 1
     assert "FAILED before the tests: code style (ruff)" in done.stderr
-    assert "pytest" in programs(checkout)
+    assert "pytest -n" in programs(checkout)
 
 
 @needs_sh

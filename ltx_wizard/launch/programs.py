@@ -73,5 +73,5 @@ def pyright_starts(environment: Environment, variables: dict[str, str]) -> bool:
 def pytest_command(environment: Environment, arguments: list[str]) -> list[str]:
     """The whole suite runs in several processes, the tests of one file in the same one."""
     processes = min(max(os.cpu_count() or 1, 2), 4)
-    all_at_once = [] if arguments else ["-n", str(processes), "--dist", "loadfile"]
+    all_at_once = [] if arguments else ["-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
     return [str(environment.python), "-m", "pytest", *(arguments or all_at_once)]

@@ -206,9 +206,12 @@ class Page:
 
     def _go(self, event: gr.EventData) -> Updates:
         data = event._data or {}
-        step = str(data.get("step", ""))
-        asked_for = "" if data.get("again") else step  # a page that looks again leads nobody there
-        return self.show(str(data.get("project", "")), step, Outcome(go_to=asked_for))
+        path, step = str(data.get("project", "")), str(data.get("step", ""))
+        if not data.get("again"):
+            return self.show(path, step, Outcome(go_to=step))
+        updates = self.show(path, step)  # a page that looks again leads nobody there, and what it says stays
+        notices = {view.notice for view in self.views.values()}
+        return {part: value for part, value in updates.items() if part not in notices or value}
 
     def _view(self, step: str, project: Project | None, exact: bool = False) -> StepView:
         first = next(iter(self.views.values()))

@@ -51,7 +51,8 @@ def test_a_grid_fills_in_live_survives_a_restart_and_a_kill_and_finishes(
     app.start()
     page.locator("html[data-step='lab'][data-ready]").wait_for(state="attached")
     expect(page.locator("#wz-lost")).to_have_count(0)
-    expect(made).to_have_count(before)
+    expect(made.nth(before - 1)).to_be_attached()
+    assert made.count() <= before + 1, "it was paused: only the video that was being made came to its end"
     window.complaints.clear()  # the browser reports every answer that it missed while nobody served
     go_on = page.locator(".wz-lab-bar").get_by_role("button", name="Go on", exact=True)
     go_on.click()
