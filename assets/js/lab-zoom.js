@@ -37,14 +37,15 @@
     document.addEventListener("keydown", onKey, true);
     videos[0].addEventListener("ended", () => { if (playing) { seek(0); resume(); } });
     videos.forEach((video) => video.addEventListener("loadeddata", resume));
-    requestAnimationFrame(follow);
 
+    let following = 0;
     function open(nextGrid, pairIndex, key, other = "|0") {
       grid = nextGrid; pair = grid.pairs[pairIndex]; before = document.activeElement;
       sides = [madeKey(other) || key, key];
       if (sides[0] === sides[1]) sides[1] = order().find((item) => item !== key && madeKey(item)) || key;
       if (!box.isConnected) document.body.append(box);
       box.hidden = false;
+      following = following || requestAnimationFrame(follow);
       document.documentElement.classList.add("wz-zoomed");
       setMode(mode); setWipe(wipe);
       playing = true;
@@ -114,9 +115,10 @@
     function resume() { if (playing && !box.hidden && videos.every((video) => video.readyState >= 2)) videos.forEach((video) => video.play().catch(() => {})); }
     function seek(index) { const at = (index + 0.5) / fps(); videos.forEach((video) => { video.currentTime = at; }); }
     function step(by) { setPlaying(false); seek(Math.max(0, Math.min(+scrub.max, frame + by))); }
-    function follow() {
-      requestAnimationFrame(follow);
+    function follow() { // only while it is open: a page that asks for every frame never rests
+      following = 0;
       if (box.hidden || !pair) return;
+      following = requestAnimationFrame(follow);
       const [lead, other] = videos;
       frame = Math.min(+scrub.max, Math.floor(lead.currentTime * fps() + 1e-3));
       if (document.activeElement !== scrub || playing) scrub.value = frame;
