@@ -1,6 +1,6 @@
 """The plot of a long training in the real window: page work for each update, and memory over time.
 
-    python benchmarks/plot.py --json [--minutes 30] [--points 100000]
+    python benchmarks/plot.py --json [--minutes 30] [--points 100000] [--height 900]
 
 Four runs of that many steps are written; the window shows one on the step Train and all four over each other.
 Each second every run gets one step more, as four trainings would write it. A headless Chromium is asked, over
@@ -98,7 +98,7 @@ class Training:
             self._writer.write(Validated(step=self.step, loss=level + self._draw.gauss(0.03, 0.005)))
 
 
-def measure(minutes: float, points: int) -> dict[str, object]:
+def measure(minutes: float, points: int, height_px: int) -> dict[str, object]:
     """Everything that is reported. Raises RuntimeError where there is no Chromium."""
     from playwright.sync_api import sync_playwright
 
@@ -114,7 +114,7 @@ def measure(minutes: float, points: int) -> dict[str, object]:
                 training.add()
         with _app(home) as (address, server), sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=program, args=_FLAGS.split())
-            page = browser.new_page(viewport={"width": 1440, "height": 2400})
+            page = browser.new_page(viewport={"width": 1440, "height": height_px})
             page.set_default_timeout(180_000)
             page.add_init_script(_LONG_TASKS)
             began = time.monotonic()
@@ -125,6 +125,7 @@ def measure(minutes: float, points: int) -> dict[str, object]:
                 "all => document.querySelectorAll('#wz-runs .wz-plot-key').length === all", arg=RUNS
             )
             _wait_for_points(page, "#wz-runs", points)
+            page.locator("#wz-runs .wz-plot").scroll_into_view_if_needed()
             page.wait_for_timeout(3000)
             loading_s = time.monotonic() - began
             loading_longest = page.evaluate("Math.max(0, ...window.longTasks)")
@@ -277,9 +278,12 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--points", type=int, default=100_000)
+    parser.add_argument(
+        "--height", type=int, default=2400, help="of the window; 900: one plot at a time"
+    )
     parser.add_argument("--json", action="store_true", help="only JSON")
     given = parser.parse_args()
-    result = measure(given.minutes, given.points)
+    result = measure(given.minutes, given.points, given.height)
     print(json.dumps(result, indent=None if given.json else 2))
     return 0 if result["page_work_under_limit"] and not result["memory_grows"] else 1
 
