@@ -278,9 +278,7 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--points", type=int, default=100_000)
-    parser.add_argument(
-        "--height", type=int, default=2400, help="of the window; 900: one plot at a time"
-    )
+    parser.add_argument("--height", type=int, default=2400, help="of the window; 900: one plot at a time")
     parser.add_argument("--json", action="store_true", help="only JSON")
     given = parser.parse_args()
     result = measure(given.minutes, given.points, given.height)
