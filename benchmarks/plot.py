@@ -6,8 +6,9 @@ Four runs of that many steps are written; the window shows one on the step Train
 Each second every run gets one step more, as four trainings would write it. A headless Chromium is asked, over
 its debugging protocol, how long its main thread worked in each second (everything: fetching, drawing,
 layout; in processor time, because other programs lengthen the time by the clock), which tasks took longer
-than 50 ms by the clock, and what is left on the heap after a collection. The server's answers and its memory
-are measured from outside. Needs Chromium and playwright.
+than 50 ms by the clock, and what is left on the heap after a collection. Chromium finishes some canvases
+after the task that drew them, so the whole processor time of that thread is asked for too, and judged. The
+server's answers and its memory are measured from outside. Needs Chromium and playwright.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 RUNS = 4
 LIMIT_MS = 200
-"""Page work, in processor time, that 95 of 100 updates must stay under."""
+"""Processor time of the main thread that 95 of 100 updates must stay under."""
 GROWTH_LIMIT = 0.1
 """Memory counts as growing where the last fifth of the time needs so much more than the second fifth, beyond
 what the new points themselves take."""
@@ -154,25 +155,27 @@ def _watch(
     protocol.send("Performance.enable", {"timeDomain": "threadTicks"})
     protocol.send("HeapProfiler.enable")
     work: list[float] = []
+    whole: list[float] = []
     heap: list[tuple[float, float]] = []
     nodes: list[float] = []
     answers: list[float] = []
     rss: list[float] = []
     first_step, began, next_heap = trainings[0].step, time.monotonic(), 0.0
-    last = _task_s(protocol)
+    last = _worked_s(protocol)
     while (passed := time.monotonic() - began) < minutes * 60:
         for training in trainings:
             training.add()
         page.wait_for_timeout(1000)
-        now = _task_s(protocol)
-        work.append((now - last) * 1000)
+        now = _worked_s(protocol)
+        work.append((now[0] - last[0]) * 1000)
+        whole.append((now[1] - last[1]) * 1000)
         if passed >= next_heap:
             next_heap = passed + _HEAP_EVERY_S
             heap.append((passed, _heap_mib(protocol)))
-            nodes.append(_metric(protocol, "Nodes"))
+            nodes.append(_metrics(protocol)["Nodes"])
             answers.append(_answer_ms(address, project, trainings[0]))
             rss.append(server.memory_info().rss / 2**20)
-        last = _task_s(protocol)
+        last = _worked_s(protocol)
     new_points = (trainings[0].step - first_step) * RUNS
     early, late = _part(heap, 0.2, 0.4), _part(heap, 0.8, 1.01)
     allowed = new_points * BYTES_PER_POINT / 2**20 + early * GROWTH_LIMIT
@@ -180,11 +183,8 @@ def _watch(
     return {
         "updates": len(work),
         "new_points": new_points,
-        "page_work_ms": {
-            "median": round(statistics.median(work), 1),
-            "p95": round(_share_below(work, 0.95), 1),
-            "most": round(max(work), 1),
-        },
+        "page_work_ms": _spread(work),
+        "main_thread_ms": _spread(whole),
         "long_tasks": page.evaluate("window.longTasks.length"),
         "longest_task_ms": round(longest, 1),
         "drawing_ms": {
@@ -200,7 +200,7 @@ def _watch(
         if hasattr(os, "getloadavg")
         else [],
         "server_rss_mib": [round(rss[0]), round(rss[-1])],
-        "page_work_under_limit": _share_below(work, 0.95) < LIMIT_MS,
+        "page_work_under_limit": _share_below(whole, 0.95) < LIMIT_MS,
         "memory_grows": late - early > allowed,
     }
 
@@ -235,14 +235,15 @@ def _wait_for_points(page: Page, part: str, points: int) -> None:
     )
 
 
-def _task_s(protocol: CDPSession) -> float:
-    """How long the page's main thread has worked since it was opened."""
-    return _metric(protocol, "TaskDuration")
+def _worked_s(protocol: CDPSession) -> tuple[float, float]:
+    """How long the page's main thread has worked since it was opened: in its tasks, and altogether."""
+    found = _metrics(protocol)
+    return found["TaskDuration"], found["ThreadTime"]
 
 
-def _metric(protocol: CDPSession, name: str) -> float:
-    found = {item["name"]: item["value"] for item in protocol.send("Performance.getMetrics")["metrics"]}
-    return float(found[name])
+def _metrics(protocol: CDPSession) -> dict[str, float]:
+    found = protocol.send("Performance.getMetrics")["metrics"]
+    return {str(item["name"]): float(item["value"]) for item in found}
 
 
 def _heap_mib(protocol: CDPSession) -> float:
@@ -259,6 +260,14 @@ def _answer_ms(address: str, project: Project, training: Training) -> float:
     with urlopen(f"{address}/wizard/live/run?{query}") as answer:
         answer.read()
     return (time.monotonic() - began) * 1000
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(values), 1),
+        "p95": round(_share_below(values, 0.95), 1),
+        "most": round(max(values), 1),
+    }
 
 
 def _share_below(values: list[float], share: float) -> float:

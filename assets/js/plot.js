@@ -1,5 +1,5 @@
 /* A plot of many steps: drawn on a canvas, zoomed, read by mouse, keyboard and screen reader. No dependency.
-   Points are only ever added; each drawing looks at the points in view once and draws two per pixel column.
+   Points are only ever added; each drawing looks at the points in view once and draws one shape per pixel column.
 
    const plot = wizard.plot(root, { label, xName, describe });
    plot.define([{ key, label, colour, group, look: "line" | "dots", smoothed, hidden, dash }]); plot.group(name);
@@ -9,7 +9,7 @@
   "use strict";
   const { el } = window.wizard;
   const PAD = { left: 58, right: 16, top: 26, bottom: 30 };
-  const FIRST_ROOM = 1024, SAMPLE = 2000, TICKS = 5, MARK_ROWS = 2, DRAG_PX = 5, BOX_PX = 40, LONGEST_SMOOTHING = 1000, SUMMARY_MS = 2000;
+  const FIRST_ROOM = 1024, SAMPLE = 2000, TICKS = 5, MARK_ROWS = 2, DRAG_PX = 5, BOX_PX = 40, LONGEST_SMOOTHING = 1000, SUMMARY_MS = 2000, GATHER_MS = 400;
   const KEEP = "wizard-plot";
   const number = (value) => {
     if (!Number.isFinite(value)) return "–";
@@ -61,7 +61,7 @@
   window.wizard.plot = (root, options) => {
     const kept = read();
     let name = options.xName || "step", group = "", smoothing = kept.smoothing ?? 50, logarithmic = kept.log ?? false, rawShown = !options.noRaw && (kept.raw ?? true);
-    let series = [], marks = [], planned = 0, zoom = null, cursor = null, drag = null, active = "", size = null, view = null, due = 0, colours = new Map();
+    let series = [], marks = [], planned = 0, zoom = null, cursor = null, drag = null, active = "", size = null, view = null, due = 0, gathering = 0, bare = true, colours = new Map();
     let chosen = kept.smoothing !== undefined, told = 0, summaryDue = 0, overDrawn = false, inSight = true;
     const sample = new Float64Array(SAMPLE);
 
@@ -143,7 +143,7 @@
       }));
     }
     function find(key) { return series.find((item) => item.key === key); }
-    function add(key, xs, ys) { const item = find(key); if (item && xs.length) { item.points.add(xs, ys); draw(); } }
+    function add(key, xs, ys) { const item = find(key); if (item && xs.length) { item.points.add(xs, ys); drawSoon(); } }
     function clear(key) {
       for (const item of series) if (!key || item.key === key) { item.points = new Points(); if (item.smoothed) item.points.restart(smoothing); }
       if (!key) { zoom = null; marks = []; }
@@ -158,7 +158,15 @@
       return colours.get(given);
     }
 
-    function draw() { if (!due) due = requestAnimationFrame(() => { due = 0; paint(); }); }
+    function draw() {
+      clearTimeout(gathering); gathering = 0;
+      if (!due) due = requestAnimationFrame(() => { due = 0; paint(); });
+    }
+    /* What the training says comes in several answers, one after the other: it is drawn once for all of them. */
+    function drawSoon() {
+      if (bare) draw();
+      else if (!due && !gathering) gathering = setTimeout(draw, GATHER_MS);
+    }
 
     function measure() {
       const width = stage.clientWidth, height = stage.clientHeight;
@@ -175,6 +183,7 @@
       const began = performance.now();
       const shown = current().filter((item) => !item.hidden && item.points.count);
       view = frame(shown);
+      bare = !shown.length;
       const pen = base.getContext("2d");
       pen.clearRect(0, 0, size.width, size.height);
       grid(pen);
@@ -237,27 +246,76 @@
 
     function line(pen, item, values, width, alpha) {
       const { points } = item, from = Math.max(0, points.from(view.x0) - 1), to = Math.min(points.count, points.from(view.x1) + 1);
-      const ok = (value) => Number.isFinite(value) && (!logarithmic || value > 0);
-      pen.strokeStyle = colour(item.colour); pen.globalAlpha = alpha; pen.lineWidth = width; pen.lineJoin = "round"; pen.setLineDash(item.dash || []);
-      pen.beginPath();
+      pen.strokeStyle = pen.fillStyle = colour(item.colour); pen.globalAlpha = alpha; pen.lineWidth = width; pen.lineJoin = "round"; pen.setLineDash(item.dash || []);
+      if (to - from <= 2 * view.width) through(pen, points.x, values, from, to);
+      else if (values === points.mean) middle(pen, points.x, values, from, to);
+      else bars(pen, points.x, values, from, to, width);
+      pen.setLineDash([]); pen.globalAlpha = 1;
+    }
+
+    /* From point to point, with a gap where a value is missing. */
+    function through(pen, xs, values, from, to) {
+      const least = logarithmic ? 0 : -Infinity;
       let begun = false;
-      const put = (x, value) => { begun ? pen.lineTo(x, py(value)) : pen.moveTo(x, py(value)); begun = true; };
-      if (to - from <= 2 * view.width) {
-        for (let i = from; i < to; i += 1) { if (ok(values[i])) put(px(points.x[i]), values[i]); else begun = false; }
-      } else { /* of each pixel column: the lowest and the highest, in their order */
-        let column = NaN, low = NaN, high = NaN, lowAt = 0, highAt = 0;
-        const flush = () => { if (column === column && low === low) { if (lowAt < highAt) { put(column, low); put(column, high); } else { put(column, high); if (low !== high) put(column, low); } } };
-        for (let i = from; i < to; i += 1) {
-          const value = values[i];
-          if (!ok(value)) continue;
-          const at = Math.round(px(points.x[i]));
-          if (at !== column) { flush(); column = at; low = high = value; lowAt = highAt = i; continue; }
-          if (value < low) { low = value; lowAt = i; } else if (value > high) { high = value; highAt = i; }
-        }
-        flush();
+      pen.beginPath();
+      for (let i = from; i < to; i += 1) {
+        if (!(values[i] > least && values[i] < Infinity)) { begun = false; continue; }
+        const x = px(xs[i]), y = py(values[i]);
+        begun ? pen.lineTo(x, y) : pen.moveTo(x, y);
+        begun = true;
       }
       pen.stroke();
-      pen.setLineDash([]); pen.globalAlpha = 1;
+    }
+
+    /* A running mean with many points to a pixel: through the mean of each column of pixels. */
+    function middle(pen, xs, values, from, to) {
+      const wide = columnWidth();
+      let begun = false;
+      pen.beginPath();
+      eachColumn(xs, values, from, to, (column, low, high, mean) => {
+        if (low > high) { begun = false; return; }
+        const x = (column + 0.5) * wide, y = py(mean);
+        begun ? pen.lineTo(x, y) : pen.moveTo(x, y);
+        begun = true;
+      });
+      pen.stroke();
+    }
+
+    /* Many points to a pixel: a bar from the lowest to the highest of each column, joined with the one before. A path with
+       as many corners looks the same and takes a browser without a graphics card five times as long to fill. */
+    function bars(pen, xs, values, from, to, width) {
+      const wide = columnWidth(), ceiling = -size.height, floor = 2 * size.height, pixel = (value) => Math.min(floor, Math.max(ceiling, py(value)));
+      let last = NaN, top = NaN, bottom = NaN;
+      pen.beginPath();
+      eachColumn(xs, values, from, to, (column, low, high) => {
+        if (low > high) { top = bottom = NaN; return; }
+        const above = pixel(high), below = pixel(low), gap = column > last + 1 && top === top;
+        if (gap) { pen.moveTo((last + 1) * wide, (top + bottom) / 2); pen.lineTo(column * wide, (above + below) / 2); }
+        const start = !gap && above > bottom ? bottom : above, end = !gap && below < top ? top : below;
+        pen.fillRect(column * wide, start - width / 2, wide, end - start + width);
+        last = column; top = above; bottom = below;
+      });
+      pen.stroke();
+    }
+
+    /* Columns end where pixels of the screen do, so that bars beside each other leave no seam. */
+    const columnWidth = () => Math.max(1, Math.round(size.ratio)) / size.ratio;
+
+    /* see(column, lowest, highest, mean) for each that has points; lowest is above highest where none can be drawn. */
+    function eachColumn(xs, values, from, to, see) {
+      const wide = columnWidth(), least = logarithmic ? 0 : -Infinity;
+      let column = -Infinity;
+      for (let i = from; i < to;) {
+        column = Math.max(column + 1, Math.floor(px(xs[i]) / wide));
+        const end = xAt((column + 1) * wide);
+        let low = Infinity, high = -Infinity, sum = 0, found = 0;
+        do {
+          const value = values[i];
+          if (value > least && value < Infinity) { if (value < low) low = value; if (value > high) high = value; sum += value; found += 1; }
+          i += 1;
+        } while (i < to && xs[i] < end);
+        see(column, low, high, sum / found);
+      }
     }
 
     function dots(pen, item) {
@@ -453,9 +511,9 @@
       extent(x, steps = x) {
         planned = x;
         if (!chosen) smoothLike(Math.min(50, Math.max(5, Math.round(steps / 20)))); /* as smoothing_of() in app/curves.py */
-        draw();
+        drawSoon();
       },
-      marks(next) { marks = next; draw(); },
+      marks(next) { marks = next; drawSoon(); },
       light(id) { if (active !== id) { active = id; draw(); } },
       group(next) { if (group !== next) { group = next; if (zoom) zoom.y = null; showLegend(); showChoices(); draw(); } },
       axis(next) { name = next; zoom = null; draw(); },
