@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,18 +34,46 @@ _LARGE_PLOT = """async (many) => {
   const xs = Array.from({ length: many }, (_, i) => i + 1);
   for (const key of keys) plot.add(key, xs, xs.map((x) => 0.5 + Math.sin(x * 12.9898) * 0.2));
   box.scrollIntoView();
-  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-  await frame(); await frame();
-  const took = [];
-  for (let second = 1; second <= 5; second += 1) {
-    const began = performance.now();
-    for (const key of keys) plot.add(key, [many + second], [0.4]);
-    await frame();
-    took.push(performance.now() - began);
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  const shows = async (points) => { while (+box.dataset.points !== points) await pause(20); };
+  await shows(many);
+  const pen = box.querySelector("canvas").getContext("2d"), clear = pen.clearRect.bind(pen);
+  let drawings = 0;
+  pen.clearRect = (...area) => { drawings += 1; clear(...area); };
+  for (let second = 1; second <= 3; second += 1) {
+    for (const key of keys) { plot.add(key, [many + second], [0.4]); await pause(40); }
+    await shows(many + second);
   }
   const drawn = +box.dataset.drawMs;
   box.remove();
-  return { points: +box.dataset.points, took: took.sort((a, b) => a - b)[2], drawn };
+  return { points: +box.dataset.points, drawings, drawn };
+}"""
+_COLUMNS = """async ({ ys, zoom, smoothed }) => {
+  const box = document.createElement("div");
+  document.querySelector("#wz-train").append(box);
+  const plot = window.wizard.plot(box, { label: "Columns" });
+  plot.define([{ key: "a", label: "a", colour: "#ff0000", smoothed }]);
+  plot.add("a", ys.map((_, at) => at + 1), ys);
+  box.scrollIntoView({ block: "center" });
+  const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())));
+  await drawn();
+  const stage = box.querySelector(".wz-plot-stage"), canvas = box.querySelector("canvas");
+  for (let press = 0; press < zoom; press += 1) {
+    stage.dispatchEvent(new KeyboardEvent("keydown", { key: "+" }));
+    await drawn();
+  }
+  const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  const columns = [];
+  for (let x = 62; x < width - 20; x += 1) {
+    let from = -1, to = -1, filled = 0;
+    for (let y = 0; y < height; y += 1) {
+      const at = (y * width + x) * 4, red = data[at] > 200 && data[at + 1] < 60 && data[at + 3] > 120;
+      if (red) { if (from < 0) from = y; to = y; filled += 1; }
+    }
+    columns.push([from, to, filled]);
+  }
+  box.remove();
+  return columns;
 }"""
 
 
@@ -123,7 +152,7 @@ def test_a_run_is_read_saved_compared_and_trained_again(app: Any, window: Any, p
     assert len(Path(download.value.path()).read_text().splitlines()) == STEPS + 1
 
     measured = page.evaluate(_LARGE_PLOT, MANY)
-    assert measured["points"] == MANY + 5
+    assert measured["points"] == MANY + 3 and measured["drawings"] == 3, "one drawing for four answers"
     assert measured["drawn"] < 100, "200 ms of page work are the limit for all that an update costs"
 
     page.locator("#wz-runs summary").first.click()
@@ -142,3 +171,36 @@ def test_a_run_is_read_saved_compared_and_trained_again(app: Any, window: Any, p
         "This is the recipe of 0001-mine", timeout=_SLOW_MS
     )
     expect(page.locator("#recipe-head .wz-status")).to_contain_text("rank 16")
+
+
+def test_many_points_are_drawn_from_the_lowest_to_the_highest_of_each_column(
+    app: Any, window: Any, project: Project
+) -> None:
+    page = window.page
+    page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=train")
+    page.locator("html[data-step='train'][data-ready]").wait_for(state="attached")
+    page.locator("#wz-train .wz-plot").wait_for()
+
+    def columns(ys: list[float | None], zoom: int = 0, smoothed: bool = False) -> list[list[int]]:
+        return page.evaluate(_COLUMNS, {"ys": ys, "zoom": zoom, "smoothed": smoothed})
+
+    zigzag: list[float | None] = [0.2 if number % 2 else 0.8 for number in range(20_000)]
+    drawn = columns(zigzag)
+    assert len({(start, end) for start, end, _ in drawn}) == 1, "each column holds lows and highs"
+    assert all(end - start > 100 and filled == end - start + 1 for start, end, filled in drawn), "no seams"
+
+    missing = columns([None if 8000 <= number < 12_000 else y for number, y in enumerate(zigzag)])
+    empty = [at for at, (_, _, filled) in enumerate(missing) if not filled]
+    assert empty == list(range(empty[0], empty[-1] + 1)), "one gap, where values are missing"
+    assert 0.18 < len(empty) / len(missing) < 0.22
+
+    slope = columns([number / 20_000 for number in range(20_000)])
+    assert all(1 <= filled <= 4 for _, _, filled in slope), "what does not jump is a thin line"
+    assert all(after[0] <= before[1] + 1 for before, after in pairwise(slope)), "without a break"
+
+    strong = columns(zigzag, smoothed=True)
+    later = strong[len(strong) // 2 :]
+    assert all(1 <= filled <= 4 for _, _, filled in later), "the mean of many steps is a thin line"
+
+    near = columns(zigzag, zoom=13)
+    assert all(1 <= filled <= 15 for _, _, filled in near), "few points: a thin line from point to point"
