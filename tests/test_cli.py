@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,13 +19,15 @@ import numpy as np
 import pytest
 from model_files import original_transformer, write_header_only
 
-from ltx_wizard.app import datasets, jobs, workbench
+from ltx_wizard.app import datasets, jobs, projects, workbench
+from ltx_wizard.app.projects import SampleGuide
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.cli import main
 from ltx_wizard.commands.console import Console, ConsoleReport, printable
 from ltx_wizard.commands.demo import DemoReport
 from ltx_wizard.commands.following import JobStopped, follow
 from ltx_wizard.commands.training import sample_job, settings_of
+from ltx_wizard.core import places
 from ltx_wizard.core.clip import CaptionState
 from ltx_wizard.core.errors import BadSetting, JobFailed
 from ltx_wizard.core.events import Progress
@@ -586,8 +589,30 @@ def test_demo_refuses_a_file_and_a_folder_without_permission(
     assert file.read_text() == "mine"
 
 
+@pytest.fixture
+def small_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SampleGuide:
+    """A sample project and a preset that differ from the app's own in their size only."""
+    sample, presets = tmp_path / "sample", tmp_path / "presets"
+    for reel in ("videos/neon-reel-1", "regularisation/ordinary-reel-1"):
+        (sample / reel).parent.mkdir(parents=True)
+        for ending in (".mp4", ".captions.json"):
+            shutil.copy(places.SAMPLE_PROJECT / f"{reel}{ending}", (sample / reel).parent)
+    whole = projects.read_sample_guide()
+    guide = whole.model_copy(update={"prompts": whole.prompts[:1], "sampling_steps": 2})
+    (sample / "sample.json").write_text(guide.model_dump_json())
+    shutil.copytree(places.PRESETS, presets)
+    preset = presets / f"{guide.preset}.yaml"
+    few = preset.read_text().replace("sampling_steps: 25", "sampling_steps: 2")
+    preset.write_text(few)
+    monkeypatch.setattr(places, "SAMPLE_PROJECT", sample)
+    monkeypatch.setattr(places, "PRESETS", presets)
+    return guide
+
+
 @pytest.mark.slow
-def test_demo_leaves_everything_and_does_not_overwrite_an_earlier_one(run: Run, tmp_path: Path) -> None:
+def test_demo_leaves_everything_and_does_not_overwrite_an_earlier_one(
+    run: Run, small_sample: SampleGuide, tmp_path: Path
+) -> None:
     from safetensors import safe_open
 
     out = tmp_path / "my demo"
@@ -614,7 +639,8 @@ def test_demo_leaves_everything_and_does_not_overwrite_an_earlier_one(run: Run, 
         with safe_open(file, "np") as weights:
             assert all(key.startswith(stem) for key in weights.keys())  # noqa: SIM118 - not a dict
     assert sorted(report.samples) == sorted(str(path) for path in (out / "samples").glob("*.mp4"))
-    assert len(report.samples) == 48  # 6 prompts, 2 seeds, with and without trigger word and LoRA
+    both = 2 * 2  # with and without trigger word, with and without LoRA
+    assert len(report.samples) == len(small_sample.prompts) * len(small_sample.seeds) * both == 8
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert report.verified
     assert report.project == str(out / "project-2")

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -93,21 +94,22 @@ class Window:
     """A page, everything that it complained about, and the pictures taken of it.
 
     home: the folder that pictures show as the usual one, so that they look the same wherever they are taken.
+    wanted: whether LTX_WIZARD_SHOTS names a folder for pictures.
     """
 
     page: Any
     home: Path
     shots: Path
-    variants: bool
+    wanted: bool
     complaints: list[str] = field(default_factory=list)
 
-    def shot(self, name: str) -> None:
-        """1440 x 900, light. Where somebody wants to look: also small, and dark."""
-        self.page.wait_for_timeout(700)
+    def shot(self, name: str, settled_ms: int = 700) -> None:
+        """Where somebody wants to look: 1440 x 900 in light and dark, and small."""
+        if not self.wanted:
+            return
+        self.page.wait_for_timeout(settled_ms)
         self.page.evaluate(_SHOW_USUAL_HOME, str(self.home))
         self.page.screenshot(path=self.shots / f"{name}.png")
-        if not self.variants:
-            return
         self.page.set_viewport_size(_SMALL)
         self.page.wait_for_timeout(300)
         self.page.screenshot(path=self.shots / f"{name}-small.png", full_page=True)
@@ -118,7 +120,7 @@ class Window:
         self.page.locator("[data-theme-toggle]").click()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's program; the test is skipped where there is none."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
@@ -127,45 +129,73 @@ def chromium() -> str:
     return found
 
 
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """One for all pages of a file, so that the window's own files are fetched once."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=_FLAGS.split())
+        yield opened.new_context(viewport=_LARGE, color_scheme="light", accept_downloads=True)
+        opened.close()
+
+
 @pytest.fixture
 def environment() -> dict[str, str]:
     """What the app finds in its environment: no hub. A test of the hub gives its own."""
     return {"HF_HUB_OFFLINE": "1"}
 
 
+@pytest.fixture(scope="session")
+def running_app(chromium: str) -> Callable[[Path, dict[str, str]], AbstractContextManager[App]]:
+    """running_app(home, environment), for an app that the tests of a file share: it starts in 6 seconds."""
+    return _running
+
+
 @pytest.fixture
 def app(tmp_path: Path, chromium: str, environment: dict[str, str]) -> Iterator[App]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    running = App(tmp_path / "home", port, environment)
-    running.start()
-    yield running
-    running.kill()
-    for worker in running.workers():
-        worker.kill()
+    with _running(tmp_path / "home", environment) as running:
+        yield running
 
 
 @pytest.fixture
-def window(app: App, chromium: str, tmp_path: Path) -> Iterator[Window]:
+def opening(app: App) -> str:
+    """The address that the window opens with: the start screen, where a test gives none of its own."""
+    return app.address
+
+
+@pytest.fixture
+def window(app: App, opening: str, browser: Any, tmp_path: Path) -> Iterator[Window]:
     """Fails the test on any error of the page or its console that the test did not clear."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     wanted = os.environ.get("LTX_WIZARD_SHOTS", "")
     shots = Path(wanted) if wanted else tmp_path / "shots"
     shots.mkdir(parents=True, exist_ok=True)
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=_FLAGS.split())
-        page = browser.new_page(viewport=_LARGE, color_scheme="light")
-        page.set_default_timeout(60_000)
-        window = Window(page, app.home, shots, variants=bool(wanted))
-        page.on("pageerror", lambda error: window.complaints.append(f"page error: {error}"))
-        page.on("console", lambda message: _hear(window, message))
-        page.goto(app.address)
-        page.locator("html[data-ready]").wait_for(state="attached")
-        yield window
-        page.screenshot(path=shots / "last.png", full_page=True)
-        browser.close()
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    window = Window(page, app.home, shots, wanted=bool(wanted))
+    page.on("pageerror", lambda error: window.complaints.append(f"page error: {error}"))
+    page.on("console", lambda message: _hear(window, message))
+    page.goto(opening)
+    page.locator("html[data-ready]").wait_for(state="attached")
+    yield window
+    page.screenshot(path=shots / "last.png", full_page=True)
+    page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    page.close()
     assert window.complaints == []
+
+
+@contextmanager
+def _running(home: Path, environment: dict[str, str]) -> Iterator[App]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    running = App(home, port, environment)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
+        for worker in running.workers():
+            worker.kill()
 
 
 def _forward(process: subprocess.Popen[str], lines: Queue[str]) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ CLIPS = 500
 FILES = 6
 OPEN_S = 2.0
 SAVE_S = 1.0
-ROUNDS = 10
+ROUNDS = 6
 MIB = 2**20
 SCENES = (
     "A tabby cat trots along a garden wall from left to right and jumps down into the grass. It has grey and "
@@ -42,12 +43,23 @@ SCENES = (
 )
 
 
+@pytest.fixture(scope="module")
+def app(running_app: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with running_app(tmp_path_factory.mktemp("bench") / "home", {"HF_HUB_OFFLINE": "1"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("originals")
+    return [_video(folder / f"original-{number}.mp4", number) for number in range(FILES)]
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, originals: list[Path]) -> Project:
     """500 clips that are hard links of six small videos, most with a caption, every tenth as a draft."""
-    made = Project.create(tmp_path / "home" / "projects" / "many", ProjectSettings(name="Five hundred clips"))
+    made = Project.create(tmp_path / "many", ProjectSettings(name="Five hundred clips"))
     made.clips_folder.mkdir(parents=True)
-    originals = [_video(tmp_path / f"original-{number}.mp4", number) for number in range(FILES)]
     clips: list[Clip] = []
     for number in range(CLIPS):
         os.link(originals[number % FILES], made.clips_folder / f"clip-{number:03d}.mp4")
@@ -98,9 +110,13 @@ def _video(path: Path, number: int) -> Path:
 
 
 @pytest.fixture
-def bench(app: Any, window: Any, project: Project) -> Any:
+def opening(app: Any, project: Project) -> str:
+    return f"{app.address}/?project={project.folder}&step=captions"
+
+
+@pytest.fixture
+def bench(window: Any) -> Any:
     """The page at the step Captions."""
-    window.page.goto(f"{app.address}/?project={project.folder}&step=captions")
     window.page.locator("html[data-step='captions'][data-ready]").wait_for(state="attached")
     window.page.locator(".wz-clip").first.wait_for()
     return window.page
@@ -148,7 +164,7 @@ def test_500_clips_open_quickly_and_an_edit_is_on_disk_within_a_second(
 
 
 def test_memory_does_not_grow_while_paging_through(window: Any, bench: Any, project: Project) -> None:
-    """JavaScript heap and nodes after each of ten rounds through all clips, garbage collected before."""
+    """JavaScript heap and nodes after each of six rounds through all clips, garbage collected before."""
     page = bench
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
@@ -175,14 +191,15 @@ def test_memory_does_not_grow_while_paging_through(window: Any, bench: Any, proj
         )
         for key in "jjjjkkkk":
             page.keyboard.press(key)
-        page.keyboard.press("g" if round_ in (3, 4) else "j")
+        page.keyboard.press("g" if round_ in (2, 3) else "j")
         measured.append(now())
     heap = [round(item["JSHeapUsedSize"] / MIB, 2) for item in measured]
     nodes = [int(item["Nodes"]) for item in measured]
     listeners = [int(item["JSEventListeners"]) for item in measured]
     print(f"heap after each round, MiB: {heap}; nodes: {nodes}; listeners: {listeners}")
-    assert heap[-1] < heap[1] * 1.1 + 0.5
-    assert nodes[-1] < nodes[1] * 1.15 + 100
+    # Measured over ten rounds: 0.04 MiB and 10 nodes up and down, where no grid was opened.
+    assert heap[-1] < heap[1] + 0.5
+    assert nodes[-1] < nodes[1] + 400
     assert page.locator(".wz-clip").count() < 60
 
 
@@ -367,11 +384,9 @@ def test_earlier_captions_of_a_clip_can_be_brought_back(bench: Any, project: Pro
 
 def test_pictures_of_the_workbench(window: Any, bench: Any) -> None:
     page = bench
-    page.wait_for_timeout(1500)
-    window.shot("captions-list")
+    window.shot("captions-list", settled_ms=1500)
     page.locator(".wz-clip[data-clip='clip-001']").click()
-    page.wait_for_timeout(1500)
-    window.shot("captions-findings")
+    window.shot("captions-findings", settled_ms=1500)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator(".wz-clip[data-clip='clip-002']").click()
     page.locator(".wz-caption-text").fill(" ".join([SCENES[0]] * 5)[:1180])  # 200 words
@@ -393,8 +408,7 @@ def test_pictures_of_the_workbench(window: Any, bench: Any) -> None:
     page.locator("[data-drawer='replace']").click()
     leave_field(page)
     page.keyboard.press("g")
-    page.wait_for_timeout(1500)
-    window.shot("captions-grid")
+    window.shot("captions-grid", settled_ms=1500)
     # nothing of the fold 'Advanced' hides behind the foot
     page.keyboard.press("g")
     fold, foot = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -47,22 +48,23 @@ CLIP = Clip(
 )  # fmt: skip
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def app(running_app: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Changes of a setting take their time, as on a computer that is busy; so does the step Recipe where the
     project holds a file 'busy'.
     """
-    library = tmp_path / "library"
-    library.mkdir()
+    library = tmp_path_factory.mktemp("library")
     (library / "sitecustomize.py").write_text(SLOW, encoding="utf-8")
     paths = (str(library), os.environ.get("PYTHONPATH", ""))
-    return {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    environment = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    with running_app(tmp_path_factory.mktemp("home"), environment) as running:
+        yield running
 
 
 @pytest.fixture
-def project(app: Any) -> Project:
+def project(tmp_path: Path) -> Project:
     settings = ProjectSettings.model_validate({"name": "Late", "model": "embedded"})
-    made = Project.create(app.home / "projects" / "late", settings)
+    made = Project.create(tmp_path / "late", settings)
     write_lines(made.clips_file, [CLIP])
     return made
 
