@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,32 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Project:
-    """Three clips of a square that moves, 64x64, and one ordinary clip."""
+def dataset(tmp_path: Path, encoded: Path) -> Project:
+    """Three clips of a square that moves, 64x64, and one ordinary clip; latents and captions are encoded."""
+    return Project.open(Path(shutil.copytree(encoded, tmp_path / "project")))
+
+
+@pytest.fixture
+def not_encoded(dataset: Project) -> Project:
+    shutil.rmtree(dataset.cache_folder)
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from short_runs import new_run, short_recipe
+
+    from ltx_wizard.worker import main
+
+    project = _with_clips(tmp_path_factory.mktemp("encoded") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LTX_WIZARD_HOME", str(project.folder.parent / "home"))
+        assert main([str(new_run(project, short_recipe(1)).folder)]) == 0
+    shutil.rmtree(project.runs_folder)
+    return project.folder
+
+
+def _with_clips(folder: Path) -> Project:
     import numpy as np
 
     from ltx_wizard.media.transcode import write_video
@@ -28,7 +53,7 @@ def dataset(tmp_path: Path) -> Project:
     settings = ProjectSettings.model_validate(
         {"name": "Test", "model": "embedded", "trigger_word": "zib style."}
     )
-    project = Project.create(tmp_path / "project", settings)
+    project = Project.create(folder, settings)
     clips = []
     for index, (name, colour) in enumerate([*COLOURS.items(), ("red", (250, 0, 0))]):
         frames = np.full((17, 64, 64, 3), 200, np.uint8)

@@ -126,7 +126,7 @@ def test_a_run_on_a_quantised_model_resumes_to_the_same_weights(
 def test_a_killed_run_resumes_to_bit_identical_weights(dataset: Project) -> None:
     """The worker as a process of its own, killed at a random moment of its training."""
     straight, killed = new_run(dataset, short_recipe(16)), new_run(dataset, short_recipe(16))
-    assert _worker(straight).wait(timeout=300) == 0
+    assert main([str(straight.folder)]) == 0
     worker = _worker(killed)
     wanted = random.randint(1, 12)
     _wait_for_step(killed, wanted, worker)
@@ -134,7 +134,7 @@ def test_a_killed_run_resumes_to_bit_identical_weights(dataset: Project) -> None
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait(timeout=30)
     assert killed.status().state is JobState.RUNNING, "it had time to end"
-    assert _worker(killed).wait(timeout=300) == 0
+    assert main([str(killed.folder)]) == 0
     assert killed.status().state is JobState.FINISHED
     assert same_weights(read_lora(straight, 16), read_lora(killed, 16)), f"killed after step {wanted}"
 
@@ -155,7 +155,6 @@ def test_a_damaged_newest_checkpoint_is_passed_over(dataset: Project) -> None:
 def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(dataset: Project) -> None:
     from safetensors.torch import load_file, save_file
 
-    main([str(new_run(dataset, short_recipe(1)).folder)])
     for path in dataset.cache_folder.rglob("latents/*.safetensors"):
         save_file({"value": load_file(path)["value"] * torch.nan}, path)
     folder = new_run(dataset, short_recipe(3))
@@ -167,12 +166,14 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(dataset: Project) -
     assert folder.saved_steps() == []
 
 
-def test_latents_and_text_are_encoded_once(dataset: Project) -> None:
-    main([str(new_run(dataset, short_recipe(1)).folder)])
-    cached = {path: path.stat().st_mtime_ns for path in dataset.cache_folder.rglob("*.safetensors")}
+def test_latents_and_text_are_encoded_once(not_encoded: Project) -> None:
+    main([str(new_run(not_encoded, short_recipe(1)).folder)])
+    cached = {path: path.stat().st_mtime_ns for path in not_encoded.cache_folder.rglob("*.safetensors")}
     assert len([path for path in cached if path.parent.name == "latents"]) == 4
-    main([str(new_run(dataset, short_recipe(1)).folder)])
-    assert cached == {path: path.stat().st_mtime_ns for path in dataset.cache_folder.rglob("*.safetensors")}
+    main([str(new_run(not_encoded, short_recipe(1)).folder)])
+    assert cached == {
+        path: path.stat().st_mtime_ns for path in not_encoded.cache_folder.rglob("*.safetensors")
+    }
 
 
 def test_a_full_disk_while_saving_keeps_older_checkpoints(
@@ -203,7 +204,6 @@ def test_a_full_disk_while_saving_keeps_older_checkpoints(
 
 def test_a_full_card_costs_a_setting_and_no_step(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card fills in the fourth step: its gradients are lost, the three steps before are not."""
-    _encode(dataset)
     roomy = short_recipe(6, **{"memory.gradient_checkpointing": False, "checkpoints.every": 5})
     from_the_start = short_recipe(6, **{"memory.gradient_checkpointing": True, "checkpoints.every": 5})
     straight, full = new_run(dataset, from_the_start), new_run(dataset, roomy)
@@ -227,7 +227,6 @@ def test_a_full_card_costs_a_setting_and_no_step(dataset: Project, monkeypatch: 
 
 def test_an_update_that_broke_off_is_not_saved(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the weights are of the next step then: the newest checkpoint counts."""
-    _encode(dataset)
     straight, full = new_run(dataset, short_recipe(5)), new_run(dataset, short_recipe(5))
     assert main([str(straight.folder)]) == 0
     real, calls = torch.optim.AdamW.step, list[int]()
@@ -253,7 +252,7 @@ def test_an_update_that_broke_off_is_not_saved(dataset: Project, monkeypatch: py
 
 @pytest.mark.parametrize("stage", ["text", "clips", "load", "validation", "samples"])
 def test_every_stage_steps_down_by_its_own_setting(
-    dataset: Project, monkeypatch: pytest.MonkeyPatch, stage: Stage
+    not_encoded: Project, monkeypatch: pytest.MonkeyPatch, stage: Stage
 ) -> None:
     target, setting = {
         "text": ("ltx_wizard.dataset.encode.load_text_encoder", "memory.text_encoder_8bit"),
@@ -274,14 +273,14 @@ def test_every_stage_steps_down_by_its_own_setting(
             "validation.sampling_steps": 2,
         },
     )
-    folder = new_run(dataset, recipe)
+    folder = new_run(not_encoded, recipe)
     assert main([str(folder.folder)]) == 0
     status = folder.status()
     assert [item.setting for item in status.changes] == [setting]
     assert STAGE_WORDS[stage] in status.changes[0].reason
     assert [item.step for item in status.losses] == [1, 2]
     assert [item.step for item in status.samples] == [0, 2]
-    assert folder.read_job().settings == TrainJob(recipe=recipe, dataset_fingerprint=fingerprint(dataset))
+    assert folder.read_job().settings == TrainJob(recipe=recipe, dataset_fingerprint=fingerprint(not_encoded))
 
 
 def test_a_resumed_run_keeps_its_rung(dataset: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,11 +330,6 @@ def test_another_error_is_no_full_card(dataset: Project, monkeypatch: pytest.Mon
     assert main([str(folder.folder)]) == 1
     assert folder.status().changes == ()
     assert "a bug" in folder.status().problem
-
-
-def _encode(project: Project) -> None:
-    """Fill the cache, so that the runs that a test compares begin alike."""
-    main([str(new_run(project, short_recipe(1)).folder)])
 
 
 class _Loaded:
