@@ -38,18 +38,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ltx_wizard.core import places
 from ltx_wizard.core.documents import write_text_atomically
 from ltx_wizard.core.lint import MEASURED_METHOD
-from ltx_wizard.models.captioner_models import CAPTIONER_MODELS, CaptionerModel, captioner_model
+from ltx_wizard.models.captioner_models import CAPTIONER_MODELS, DRIVER_GIB, CaptionerModel, captioner_model
 
 if TYPE_CHECKING:
     from ltx_wizard.captioning.captioner import ToCaption
 
 GIB = 1024**3
+WHOLE_CARD_GIB = 80.0
 LIMITS_GIB = (0.0, 24.0, 12.0, 8.0)
 CLIPS = 8
 CLIP_S, CLIP_FPS, CLIP_SIZE = 5, 24, (1280, 720)
 CELL_S = 560
-CONTEXT_GIB = 0.6
-"""What the card's driver takes beside torch, where it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +105,27 @@ def check(records: Sequence[Record]) -> tuple[list[str], list[str]]:
             wrong.append(f"{name}: there is no such captioner")
         elif not record.ok:
             wrong.append(f"{name}: the app says that it fits, and it failed: {record.error}")
-        elif record.limit_gib and record.peak_gib > record.limit_gib:
+        elif record.limit_gib and record.peak_gib > record.limit_gib and record.batch <= batch_now(record):
             wrong.append(f"{name}: took {record.peak_gib:.1f} GiB")
     measured = {(record.captioner, record.limit_gib) for record in records}
     missing = [
         _cell_name(model.id, limit) for model, limit in cells(LIMITS_GIB) if (model.id, limit) not in measured
     ]
+    missing += [
+        f"{_cell_name(record.captioner, record.limit_gib)} with {batch_now(record)} clips at once; "
+        f"{record.batch} took {record.peak_gib:.1f} GiB"
+        for record in records
+        if record.ok and record.limit_gib and record.peak_gib > record.limit_gib
+    ]
     return wrong, missing
+
+
+def batch_now(record: Record) -> int:
+    """How many clips the app captions at once on such a card: fewer, maybe, than when it was measured."""
+    model = captioner_model(record.captioner)
+    if model is None:
+        return record.batch
+    return model.clips_at_once((record.limit_gib or WHOLE_CARD_GIB) - DRIVER_GIB - record.weights_gib)
 
 
 def _cell_name(captioner: str, limit_gib: float) -> str:
@@ -121,13 +134,15 @@ def _cell_name(captioner: str, limit_gib: float) -> str:
 
 def show(records: Sequence[Record]) -> None:
     """The table of RESULTS.md."""
-    print("| captioner | card | kept as | batch | weights GiB | peak GiB | clips a minute | measured on |")
-    print("|---|---|---|---|---|---|---|---|")
+    names = ("captioner", "card", "kept as", "at once", "now", "weights GiB", "peak GiB", "clips a minute")
+    print(f"| {' | '.join(names)} | measured on |")
+    print("|---" * (len(names) + 1) + "|")
     for record in records:
         card = f"{record.limit_gib:.0f} GiB" if record.limit_gib else "whole"
         print(
-            f"| {record.captioner} | {card} | {record.precision} | {record.batch} | {record.weights_gib:.1f} "
-            f"| {record.peak_gib:.1f} | {record.clips_per_minute:.1f} | {record.card}, {record.date} |"
+            f"| {record.captioner} | {card} | {record.precision} | {record.batch} | {batch_now(record)} "
+            f"| {record.weights_gib:.1f} | {record.peak_gib:.1f} | {record.clips_per_minute:.1f} "
+            f"| {record.card}, {record.date} |"
             if record.ok
             else f"| {record.captioner} | {card} | failed: {record.error} | | | | | {record.card} |"
         )
@@ -152,7 +167,7 @@ def measure(model: CaptionerModel, limit_gib: float, work: Path, tiny: bool, dev
     on_card = device == "cuda"
     if on_card and limit_gib:
         total = torch.cuda.get_device_properties(0).total_memory / GIB
-        torch.cuda.set_per_process_memory_fraction((limit_gib - CONTEXT_GIB) / total)
+        torch.cuda.set_per_process_memory_fraction((limit_gib - DRIVER_GIB) / total)
     project = Project.open(work / "project")
     kind = Florence2Captioner if model.family == "florence2" else VisionCaptioner
     made = kind(model, limit_gib)

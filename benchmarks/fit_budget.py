@@ -96,13 +96,13 @@ class Record:
 
 def read_records(folder: Path) -> list[Record]:
     """Every record that ran to its end, of two for the same thing the newer file's. Those that ran out of
-    memory, or on a processor, have no peak to learn from.
+    memory, or on a processor, have no peak to learn from. anchor.py's are left out: it leaves torch's
+    allocator as it is, and the app lets its segments grow.
     """
     found: dict[tuple[object, ...], dict[str, object]] = {}
     for raw in (raw for path in sorted(folder.glob("*.json")) for raw in _list(path)):
-        seen = _of_anchor(raw) if raw.get("kind") == "anchor" else raw
-        if seen.get("kind") in (*FITTED, *CHECKED):
-            found[seen["kind"], seen["name"], seen["bucket"]] = seen
+        if raw.get("kind") in (*FITTED, *CHECKED):
+            found[raw["kind"], raw["name"], raw["bucket"]] = raw
     whole = [raw for raw in found.values() if raw.get("ok", True) and _number(raw, "peak_reserved_gib") > 0]
     return [_record(raw) for raw in whole]
 
@@ -313,33 +313,6 @@ def _list(path: Path) -> list[dict[str, object]]:
     raw = json.loads(path.read_text(encoding="utf-8"))
     return [item for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
 
-
-def _of_anchor(raw: dict[str, object]) -> dict[str, object]:
-    """Our own steps of benchmarks/anchor.py, as the measured steps that they are; others are left out."""
-    shape = raw.get("latent_shape")
-    if raw.get("who") not in ("ours", "ours-recomputed") or not raw.get("ok") or not isinstance(shape, list):
-        return {}
-    frames, rows, columns = (int(size) for size in shape)
-    rank = raw["lora_rank"]
-    changes: dict[str, object] = {
-        "lora.rank": rank,
-        "lora.alpha": rank,
-        "memory.gradient_checkpointing": bool(raw.get("recomputed")),
-    }
-    peaks = {"allocated_gib": raw["peak_allocated_gib"], "reserved_gib": raw["peak_reserved_gib"]}
-    return {
-        **raw,
-        "kind": "precision",
-        "name": f"anchor.py {raw['who']} {raw['model']}",
-        "model": _MODELS[str(raw["model"])],
-        "recipe": with_settings(Recipe(name="anchor"), changes).model_dump(),
-        "bucket": f"{columns * 32}x{rows * 32}x{(frames - 1) * 8 + 1}",
-        "phases": {"train": peaks},
-        "weights_gib": 0.0,
-    }
-
-
-_MODELS = {"2b": "ltxv-2b-0.9.6-dev", "13b": "ltxv-13b-0.9.7-dev"}
 
 _SPARE_GIB = 0.6
 """What the allocator holds beyond what samples use; anything more is left from the phase before."""

@@ -94,12 +94,13 @@ def check() -> int:
         errors.append(_error(predicted, record))
         if record["peak_reserved_gib"] > preset.min_vram_gib - DESKTOP_GIB:
             over.append(preset.name)
-        alone = "" if record.get("alone_on_card", True) else "*"
+        timed = timing_of(preset, record, records)
+        alone = "" if timed.get("alone_on_card", True) else "*"
         other = "" if record["name"] == preset.name else f"  as {record['name']}"
         print(
             f"{preset.name:28}{record['card'][:22]:24}{record['limit_gib']:6.1f}"
             f"{record['peak_reserved_gib']:9.2f}{predicted:10.2f}"
-            f"{step_time(preset, record):8.2f}s{alone:1}{other}"
+            f"{step_time(preset, timed):8.2f}s{alone:1}{other}"
         )
     print("* other trainings ran on the card at the same time: the time is longer than on a card alone")
     others = [
@@ -117,6 +118,22 @@ def check() -> int:
     }
     print(json.dumps(summary))
     return 1 if over or unmeasured else 0
+
+
+def timing_of(preset: Preset, record: Record, records: list[Record]) -> Record:
+    """The newest training with the preset's settings that had the card for itself, on such a card; else the
+    one whose memory counts.
+    """
+    return next(
+        (
+            other
+            for other in reversed([*records, record])
+            if other["kind"] == "preset" and other["ok"] and other.get("alone_on_card", True)
+            and other["model"] == record["model"] and other["card"] == record["card"]
+            and _covers(Recipe.model_validate(other["recipe"]), measured_recipe(preset))
+        ),
+        record,
+    )  # fmt: skip
 
 
 def step_time(preset: Preset, record: Record) -> float:
@@ -140,8 +157,9 @@ def write() -> int:
             "card": card,
             "date": record["date"],
         }
-        if record.get("alone_on_card", True):
-            measured["step_s"] = round(step_time(preset, record), 3)
+        timed = timing_of(preset, record, records)
+        if timed.get("alone_on_card", True):
+            measured["step_s"] = round(step_time(preset, timed), 3)
         text = path.read_text(encoding="utf-8")
         head, _, recipe = text.partition("\nrecipe:\n")
         kept = [

@@ -36,8 +36,6 @@ TASK = "<MORE_DETAILED_CAPTION>"
 _PICTURES = 3
 _LONG_SIDE_PX = 768
 _MAX_TOKENS = 160
-_MOST_CLIPS, _CLIP_GIB = 8, 0.6
-"""At once. Memory for one clip: a guess, not measured."""
 
 _SAME_PICTURE_LEVELS = 4.0
 """Mean difference of two pictures reduced to 32 x 32, of 255 levels: below, the second says nothing new."""
@@ -64,7 +62,7 @@ class Florence2Captioner(LocalCaptioner):
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True
             )
             self._model = model.to(device).eval()
-        self.batch = batch_for(device, _CLIP_GIB, _MOST_CLIPS, self._vram_gib)
+        self.batch = batch_for(self._spec, device, self._vram_gib)
 
     def caption(self, clips: Sequence[ToCaption]) -> list[str]:
         stills = [_different(sample_stills(clip.path, _PICTURES, _LONG_SIDE_PX)) for clip in clips]

@@ -13,7 +13,7 @@ import torch
 
 from ltx_wizard.core.errors import CaptionerFailed, OutOfGpuMemory
 from ltx_wizard.core.units import GIB
-from ltx_wizard.models.captioner_models import CaptionerModel, Precision
+from ltx_wizard.models.captioner_models import DRIVER_GIB, CaptionerModel, Precision
 from ltx_wizard.models.damage import damage_text, is_damage, is_memory_full
 from ltx_wizard.models.precision import training_device
 from ltx_wizard.models.weights import find_parts
@@ -121,7 +121,7 @@ def in_batches(
     return [*in_batches(items[:half], ask, model), *in_batches(items[half:], ask, model)]
 
 
-def batch_for(device: torch.device, clip_gib: float, most: int, vram_gib: float = 0.0) -> int:
+def batch_for(model: CaptionerModel, device: torch.device, vram_gib: float = 0.0) -> int:
     """So many clips fit at once into what the card has free now; one without a card. vram_gib: as on a card
     of this size.
     """
@@ -129,8 +129,8 @@ def batch_for(device: torch.device, clip_gib: float, most: int, vram_gib: float 
         return 1
     free = torch.cuda.mem_get_info(device)[0] / GIB
     if vram_gib:
-        free = min(free, vram_gib - torch.cuda.memory_allocated(device) / GIB)
-    return min(max(1, int(0.8 * free / clip_gib)), most)
+        free = min(free, vram_gib - DRIVER_GIB - torch.cuda.memory_allocated(device) / GIB)
+    return model.clips_at_once(free)
 
 
 def free_memory() -> None:

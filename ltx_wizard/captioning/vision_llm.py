@@ -40,8 +40,6 @@ _REPETITION_PENALTY = 1.05
 """As Lightricks' own captioner for LTX-2 has it."""
 
 _LONG_SIDE_PX = 768
-_MOST_CLIPS, _CLIP_GIB = 8, 1.0
-"""At once. Memory for one clip, computed: 3,000 tokens of 144 KiB keys and values, and activations."""
 
 _ROOMY_GIB = 15.0
 _MEAN = _STD = 0.5
@@ -120,7 +118,7 @@ class VisionCaptioner(LocalCaptioner):
             ).eval()
             self._layout = layout_of(self._model.config, self._tokenizer)
         self._sight = self._sight_on(device)
-        self.batch = batch_for(device, _CLIP_GIB, _MOST_CLIPS, self._vram_gib)
+        self.batch = batch_for(self._spec, device, self._vram_gib)
 
     def caption(self, clips: Sequence[ToCaption]) -> list[str]:
         """Videos and pictures are asked for apart: the model takes them by different names."""

@@ -2,7 +2,7 @@
 
 Sizes: parameters were counted on classes built without memory from the published configurations; bf16 is
 two bytes for each. nf4: 0.5625 bytes for each parameter of the language model's linear layers, the rest in
-bf16. Memory is computed from that and not measured; benchmarks/captioners.py measures it.
+bf16. What a clip and the driver take besides was measured by benchmarks/captioners.py on an NVIDIA H100.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from ltx_wizard.models.spec import Downloadable
 
 Precision = Literal["float32", "bf16", "nf4"]
 
+DRIVER_GIB = 1.2
+"""What the driver and its kernels take of a card beside torch, once a model has run."""
+
 _TOKENIZER = (("tokenizer.json", "vocab.json"), ("tokenizer_config.json",))
 
 
@@ -23,8 +26,8 @@ class CaptionerModel:
     """A model that looks at pictures and writes text.
 
     id: also the captioner's name. bf16_gib, nf4_gib: weights in memory; nf4_gib 0: it is small enough
-    without. working_gib: what captioning one clip takes besides. download_gib: bf16 weights on the hub, where
-    the hub has not been asked.
+    without. clip_gib: what each clip that is captioned at once takes besides. download_gib: bf16 weights on
+    the hub, where the hub has not been asked.
     """
 
     id: str
@@ -34,7 +37,7 @@ class CaptionerModel:
     parameters_b: float
     bf16_gib: float
     nf4_gib: float
-    working_gib: float
+    clip_gib: float
     licence: str
     step: str = "Captions"
 
@@ -67,7 +70,7 @@ class CaptionerModel:
     def need_gib(self, precision: Precision) -> float:
         """Memory for the weights at this precision and for one clip."""
         weights = {"float32": 2 * self.bf16_gib, "bf16": self.bf16_gib, "nf4": self.nf4_gib}[precision]
-        return weights + self.working_gib
+        return weights + DRIVER_GIB + self.clip_gib
 
     def precision_for(self, vram_gib: float) -> Precision | None:
         """The best precision that a card of this size holds, with 8 % left for the system; None: it does
@@ -80,8 +83,14 @@ class CaptionerModel:
         fits = self.nf4_gib > 0 and self.need_gib("nf4") <= _USABLE * vram_gib
         return "nf4" if fits else None
 
+    def clips_at_once(self, free_gib: float) -> int:
+        """How many clips it captions at once where the card has this much free beside the weights."""
+        return max(1, min(_MOST_CLIPS, int(_USABLE_FOR_CLIPS * free_gib / self.clip_gib)))
+
 
 _USABLE = 0.92
+_USABLE_FOR_CLIPS = 0.8
+_MOST_CLIPS = 8
 
 CAPTIONER_MODELS: tuple[CaptionerModel, ...] = (
     CaptionerModel(
@@ -92,7 +101,7 @@ CAPTIONER_MODELS: tuple[CaptionerModel, ...] = (
         parameters_b=0.23,
         bf16_gib=0.45,
         nf4_gib=0.0,
-        working_gib=1.0,
+        clip_gib=0.67,
         licence="MIT",
     ),
     CaptionerModel(
@@ -103,7 +112,7 @@ CAPTIONER_MODELS: tuple[CaptionerModel, ...] = (
         parameters_b=0.77,
         bf16_gib=1.45,
         nf4_gib=0.0,
-        working_gib=1.5,
+        clip_gib=1.31,
         licence="MIT",
     ),
     CaptionerModel(
@@ -114,7 +123,7 @@ CAPTIONER_MODELS: tuple[CaptionerModel, ...] = (
         parameters_b=2.13,
         bf16_gib=4.0,
         nf4_gib=2.1,
-        working_gib=2.0,
+        clip_gib=0.66,
         licence="Apache-2.0",
     ),
     CaptionerModel(
@@ -125,7 +134,7 @@ CAPTIONER_MODELS: tuple[CaptionerModel, ...] = (
         parameters_b=4.44,
         bf16_gib=8.3,
         nf4_gib=3.4,
-        working_gib=2.0,
+        clip_gib=0.93,
         licence="Apache-2.0",
     ),
     CaptionerModel(
@@ -136,7 +145,7 @@ CAPTIONER_MODELS: tuple[CaptionerModel, ...] = (
         parameters_b=8.77,
         bf16_gib=16.3,
         nf4_gib=7.0,
-        working_gib=2.0,
+        clip_gib=1.03,
         licence="Apache-2.0",
     ),
     CaptionerModel(
@@ -147,7 +156,7 @@ CAPTIONER_MODELS: tuple[CaptionerModel, ...] = (
         parameters_b=33.4,
         bf16_gib=62.1,
         nf4_gib=20.3,
-        working_gib=2.0,
+        clip_gib=1.54,
         licence="Apache-2.0",
     ),
 )

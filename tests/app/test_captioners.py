@@ -125,8 +125,8 @@ def test_a_choice_says_what_it_needs_and_that_it_is_computed(monkeypatch: pytest
     with_card(monkeypatch, 12)
     found = by_name()
     assert list(found) == list(CAPTIONERS)
-    assert found["qwen3vl-8b"].reason == "Takes 9.0 of your card's 12 GB in 4 bits (estimated)."
-    assert found["qwen3vl-32b"].reason == "Needs about 22 GB on the card (estimated); yours has 12."
+    assert found["qwen3vl-8b"].reason == "Takes 9.2 of your card's 12 GB in 4 bits (estimated)."
+    assert found["qwen3vl-32b"].reason == "Needs about 23 GB on the card (estimated); yours has 12."
     assert not found["qwen3vl-32b"].fits and not found["qwen3vl-32b"].ready
     assert found["motion"].ready and found["motion"].downloaded
     assert not found["server"].ready and "address" in found["server"].reason
@@ -170,16 +170,16 @@ MEASURED = [
     ("vram_gib", "captioner", "memory", "speed"),
     [
         (8, "qwen3vl-4b", "5.2 of your card's 8 GB in 4 bits (measured)", "12 clips a minute (measured on"),
-        (7.6, "qwen3vl-4b", "5.4 of your card's 8 GB in 4 bits (estimated)", "speed not measured yet"),
+        (7.6, "qwen3vl-4b", "5.5 of your card's 8 GB in 4 bits (estimated)", "speed not measured yet"),
         (11.99, "qwen3vl-8b", "9.9 of your card's 12 GB in 4 bits (measured)", "8.2 clips a minute"),
         (16, "qwen3vl-8b", "9.9 of your card's 16 GB in 4 bits (measured)", "8.2 clips a minute"),
         (23.99, "qwen3vl-8b", "22.6 of your card's 24 GB in 16 bits (measured)", "25 clips a minute"),
         (48, "qwen3vl-8b", "22.6 of your card's 48 GB in 16 bits (measured)", "25 clips a minute"),
         (80, "qwen3vl-8b", "31.0 of your card's 80 GB in 16 bits (measured)", "41 clips a minute"),
         (48, "qwen3vl-32b", "27.5 of your card's 48 GB in 4 bits (measured)", "3.9 clips a minute"),
-        (80, "qwen3vl-32b", "64.1 of your card's 80 GB in 16 bits (estimated)", "speed not measured yet"),
+        (80, "qwen3vl-32b", "64.8 of your card's 80 GB in 16 bits (estimated)", "speed not measured yet"),
         (48, "qwen3vl-4b", "11.2 of your card's 48 GB in 16 bits (measured)", "30 clips a minute"),
-        (24, "florence2-base", "1.4 of your card's 24 GB in 16 bits (estimated)", "speed not measured yet"),
+        (24, "florence2-base", "2.3 of your card's 24 GB in 16 bits (estimated)", "speed not measured yet"),
     ],
 )
 def test_memory_and_speed_are_those_measured_on_a_card_like_this(

@@ -19,7 +19,12 @@ import random_captioners
 from captioners import LIMITS_GIB, Record, cells, check
 
 from ltx_wizard.core import places
-from ltx_wizard.models.captioner_models import CAPTIONER_MODELS, CaptionerModel
+from ltx_wizard.models.captioner_models import (
+    CAPTIONER_MODELS,
+    DRIVER_GIB,
+    CaptionerModel,
+    captioner_model,
+)
 
 GOOD = Record("qwen3vl-4b", 8.0, "nf4", 2, 3.4, 6.9, 20.0, 9.0, 150.0, "NVIDIA Test", "2026-11-25", "x", True)
 
@@ -68,6 +73,28 @@ def test_cards_are_measured_only_with_models_that_fit() -> None:
     assert {model.id for model, limit in cells((8.0,))} == {
         *("florence2-base", "florence2-large", "qwen3vl-2b", "qwen3vl-4b")
     }
+
+
+def test_more_clips_at_once_than_the_app_takes_now_are_to_be_measured_again() -> None:
+    wrong, missing = check([replace(GOOD, batch=8, peak_gib=9.0)])
+    assert wrong == []
+    assert "qwen3vl-4b on 8 GiB with 2 clips at once; 8 took 9.0 GiB" in missing
+
+
+@pytest.mark.parametrize(
+    "record",
+    [record for record in captioners.read_records(places.CAPTIONER_MEASURES) if record.ok],
+    ids=lambda record: f"{record.captioner}@{record.limit_gib:.0f}",
+)
+def test_what_the_app_takes_at_once_fits_by_what_was_measured(record: Record) -> None:
+    """Weights, driver and clips, as measured; and that this sum tells what was measured without a limit."""
+    model = captioner_model(record.captioner)
+    assert model is not None
+    needs = record.weights_gib + DRIVER_GIB + model.clip_gib * captioners.batch_now(record)
+    assert needs <= (record.limit_gib or captioners.WHOLE_CARD_GIB)
+    if not record.limit_gib:
+        measured = record.weights_gib + DRIVER_GIB + model.clip_gib * record.batch
+        assert measured == pytest.approx(record.peak_gib, rel=0.03)
 
 
 @pytest.mark.parametrize("index", [0, 2])
