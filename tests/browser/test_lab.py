@@ -164,7 +164,7 @@ def trained(app: Any) -> Project:
     project = Project.create(app.home / "projects" / "lab", settings)
     validation = {
         "prompts": ("{trigger} A red circle moves up.", "{trigger} A blue square moves to the right."),
-        **{"width": 64, "height": 64, "frames": 17, "sampling_steps": 2, "guidance": 2.0},
+        **{"width": 64, "height": 64, "frames": 9, "sampling_steps": 2, "guidance": 2.0},
     }
     recipe = with_settings(
         Recipe(model="embedded", lora=LoraSettings(rank=4, alpha=4)),
