@@ -14,7 +14,7 @@ from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob
 from ltx_wizard.media.transcode import write_video
 from ltx_wizard.media.video import cover, read_frames
 
-STEPS = 20
+STEPS = 8
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,7 @@ def _recipe(project: Project) -> Recipe:
         recipes.current_recipe(project),
         {
             "steps": STEPS,
+            "data.buckets": ("96x64x17",),
             "data.batch_size": 1,
             "validation.every": STEPS,
             "validation.loss_every": STEPS,

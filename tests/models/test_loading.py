@@ -417,13 +417,13 @@ def flat(gradients: dict[str, Tensor]) -> Tensor:
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of a process from /proc")
 def test_main_memory_holds_little_more_than_the_model(tmp_path: Path) -> None:
-    """The peak of a process over what it took before, in sizes of the model's files: 200 MB in bf16."""
+    """The peak of a process over what it took before, in sizes of the model's files: 106 MB in bf16."""
     tiny.random_models.TRANSFORMERS["large-test"] = {
-        "num_layers": 24, "num_attention_heads": 32, "attention_head_dim": 16, "caption_channels": 256
+        "num_layers": 12, "num_attention_heads": 32, "attention_head_dim": 16, "caption_channels": 256
     }  # fmt: skip
     write: Any = tiny.random_models.write_transformer
     try:
-        shards = write(tmp_path / "folder", "large-test", "diffusers", shard_bytes=50 * 10**6)
+        shards = write(tmp_path / "folder", "large-test", "diffusers", shard_bytes=25 * 10**6)
         single = write(tmp_path / "single", "large-test", "single-file")
     finally:
         del tiny.random_models.TRANSFORMERS["large-test"]
@@ -434,7 +434,7 @@ def test_main_memory_holds_little_more_than_the_model(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     size = single.stat().st_size
-    assert size > 190e6
+    assert size > 100e6
     peaks = {case: peak / size for case, peak in json.loads(done.stdout.splitlines()[-1]).items()}
     assert len(peaks) == 10
     assert {case: peak for case, peak in peaks.items() if peak > 1.3} == {}
