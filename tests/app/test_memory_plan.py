@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from made_up import captioned_clips
 
 from ltx_wizard.app import jobs, memory_plan, recipes, settings
 from ltx_wizard.app.system import Gpu
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.events import EventWriter, SettingChanged, Started, StepDone
@@ -38,15 +38,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[UseCard]:
 def large(project: Project) -> Project:
     """A project for 13B with twelve clips of 768x512x49."""
     project.change_settings(model=LARGE)
-    clips = [
-        Clip(
-            id=f"c{n}", source_id="s", file=f"clips/c{n}.mp4", kind=MediaKind.VIDEO, width=768, height=512,
-            fps=24, frames=49, duration_s=2.04, caption=f"A dog {n} runs.",
-            caption_state=CaptionState.WRITTEN,
-        )
-        for n in range(12)
-    ]  # fmt: skip
-    write_lines(project.clips_file, clips)
+    write_lines(project.clips_file, captioned_clips(12))
     return project
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import time
 
 import pytest
+from made_up import captioned_clips
 
 from ltx_wizard.app import jobs, memory_plan, recipes, sweep_plan, sweeps
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, NotReady
 from ltx_wizard.core.events import EventWriter, Failed, Finished, Started, StepDone, Stopped, Validated
@@ -59,15 +59,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
 def ready(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose dataset may be trained."""
     project.change_settings(model="ltxv-2b-0.9.6-dev")
-    clips = [
-        Clip(
-            id=f"c{n}", source_id="s", file=f"clips/c{n}.mp4", kind=MediaKind.VIDEO, width=768, height=512,
-            fps=24, frames=49, duration_s=2.04, caption=f"A cat {n} runs.",
-            caption_state=CaptionState.WRITTEN,
-        )
-        for n in range(4)
-    ]  # fmt: skip
-    write_lines(project.clips_file, clips)
+    write_lines(project.clips_file, captioned_clips(4))
     recipes.save_recipe(project, Recipe(name="mine", steps=3))
     monkeypatch.setattr(jobs, "refuse_unready", lambda project: None)
     monkeypatch.setattr(memory_plan, "refuse_unfit", lambda project, recipe: None)

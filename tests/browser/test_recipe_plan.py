@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from made_up import captioned_clips
 
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.project import Project, ProjectSettings
 
@@ -35,15 +35,7 @@ def project(app: Any) -> Project:
     """Twelve captioned clips for 13B, in bf16: too much for 24 GB."""
     settings = ProjectSettings.model_validate({"name": "My cat, running", "model": "ltxv-13b-0.9.7-dev"})
     made = Project.create(app.home / "projects" / "cat", settings)
-    clips = [
-        Clip(
-            id=f"c{n}", source_id="s", file=f"clips/c{n}.mp4", kind=MediaKind.VIDEO, width=768, height=512,
-            fps=24, frames=49, duration_s=2.04, caption=f"A cat {n} runs over a meadow.",
-            caption_state=CaptionState.WRITTEN,
-        )
-        for n in range(12)
-    ]  # fmt: skip
-    write_lines(made.clips_file, clips)
+    write_lines(made.clips_file, captioned_clips(12))
     return made
 
 

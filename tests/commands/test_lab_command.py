@@ -7,18 +7,16 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from made_up import add_trained_run, save_lora
 
 from ltx_wizard.app import lab as service
 from ltx_wizard.cli import main
 from ltx_wizard.commands.training import sample_job
-from ltx_wizard.core.events import EventWriter, Finished, Started
 from ltx_wizard.core.lab import LabCell, LabFolder, Strip, wanted
 from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import LoraSettings, Recipe, with_settings
+from ltx_wizard.core.recipe import LoraSettings, Recipe
 from ltx_wizard.core.run import Job, JobFolder, TrainJob
 
 
@@ -29,28 +27,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def trained(project: Project) -> Project:
-    project.change_settings(model="embedded", trigger_word="zib style.")
-    validation = {"prompts": ("one",), "width": 64, "height": 64, "frames": 9}
-    recipe = with_settings(
-        Recipe(model="embedded"), {f"validation.{name}": value for name, value in validation.items()}
-    )
-    job = Job(settings=TrainJob(recipe=recipe, dataset_fingerprint=""), created=time.time())
-    run = JobFolder.create(project.runs_folder, "test", job)
-    writer = EventWriter(run.events_file)
-    writer.write(Started(pid=1, steps=20))
-    writer.write(Finished(step=20))
-    writer.close()
-    for step in (10, 20):
-        save_lora(run.checkpoint_folder(step) / "lora.safetensors", step)
+    add_trained_run(project)
     return project
-
-
-def save_lora(file: Path, value: float) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    name = "transformer.transformer_blocks.0.attn1.to_q"
-    halves = {"A": np.full((4, 192), value, np.float32), "B": np.full((192, 4), value, np.float32)}
-    save_file({f"{name}.lora_{half}.weight": tensor for half, tensor in halves.items()}, file)
-    return file
 
 
 def make_all(project: Project) -> None:

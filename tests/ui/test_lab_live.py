@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from made_up import add_trained_run, save_lora
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from ltx_wizard.core.events import EventWriter, Finished, Started
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe, with_settings
-from ltx_wizard.core.run import Job, JobFolder, TrainJob
 from ltx_wizard.ui.lab_live import page_json
 from ltx_wizard.ui.live import live_routes
 
@@ -26,28 +21,8 @@ def page() -> TestClient:
 
 @pytest.fixture
 def trained(project: Project) -> Project:
-    project.change_settings(model="embedded", trigger_word="zib style.")
-    validation = {"prompts": ("{trigger} one",), "width": 64, "height": 64, "frames": 9}
-    recipe = with_settings(
-        Recipe(model="embedded"), {f"validation.{name}": value for name, value in validation.items()}
-    )
-    job = Job(settings=TrainJob(recipe=recipe, dataset_fingerprint=""), created=time.time())
-    run = JobFolder.create(project.runs_folder, "test", job)
-    writer = EventWriter(run.events_file)
-    writer.write(Started(pid=1, steps=20))
-    writer.write(Finished(step=20))
-    writer.close()
-    for step in (10, 20):
-        file = run.checkpoint_folder(step) / "lora.safetensors"
-        file.parent.mkdir(parents=True)
-        save_lora(file, step)
+    add_trained_run(project)
     return project
-
-
-def save_lora(file: Path, value: float) -> None:
-    name = "transformer.transformer_blocks.0.attn1.to_q"
-    weights = {"A": np.full((4, 192), value, np.float32), "B": np.full((192, 4), value, np.float32)}
-    save_file({f"{name}.lora_{half}.weight": tensor for half, tensor in weights.items()}, file)
 
 
 def ask(page: TestClient, project: Project, stamp: str = "") -> dict:
