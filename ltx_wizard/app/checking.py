@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ltx_wizard.app import datasets, recipes
 from ltx_wizard.core.clip import Clip
-from ltx_wizard.core.errors import NotFound
+from ltx_wizard.core.errors import NotFound, NotReady
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import DataSettings, Recipe
 
@@ -28,7 +28,8 @@ class HeldOut:
     """Clips kept out of training, on which the validation loss is measured.
 
     clips: in the order of the dataset. automatic: chosen by the app. share: of the recipe, by which it
-    chooses. doubles: by id of a kept clip, the clip that is trained and looks like it.
+    chooses. doubles: by id of a kept clip, the clip that is trained and tells of it: it looks like it or
+    comes from the same few seconds.
     """
 
     clips: tuple[Clip, ...]
@@ -92,7 +93,7 @@ class Checked:
 
 def look(project: Project) -> Checked:
     from ltx_wizard.dataset.checks import findings_of
-    from ltx_wizard.dataset.doubles import groups_of
+    from ltx_wizard.dataset.doubles import groups_of, related
     from ltx_wizard.dataset.left_out import read_left_out
     from ltx_wizard.dataset.variety import variety
 
@@ -100,7 +101,7 @@ def look(project: Project) -> Checked:
     dataset = _dataset(project, recipe)
     groups = groups_of(dataset)
     names = {source.id: source.original_name for source in datasets.sources(project)}
-    kept = _held_out(dataset, recipe, groups)
+    kept = _held_out(dataset, related(dataset))
     return Checked(
         dataset=dataset,
         findings=findings_of(dataset),
@@ -175,12 +176,13 @@ def candidates(project: Project) -> list[Clip]:
     return [clip for clip in datasets.clips(project) if clip.id in planned and not clip.regularisation]
 
 
-def held_out(project: Project) -> set[str]:
-    """Ids of the clips that training would keep for validation now."""
-    from ltx_wizard.dataset.held_out import held_out_clips
+def held_out(project: Project, recipe: Recipe | None = None) -> set[str]:
+    """Ids of the clips that training would keep for validation now; recipe: not the current one."""
+    from ltx_wizard.dataset.doubles import related
 
-    recipe = recipes.current_recipe(project)
-    return held_out_clips(candidates(project), recipe.data.held_out_share, recipe.seed)
+    recipe = recipe or recipes.current_recipe(project)
+    dataset = _dataset(project, recipe)
+    return {clip.id for clip in _held_out(dataset, related(dataset)).clips}
 
 
 def choose_held_out(project: Project, clip_ids: Iterable[str]) -> None:
@@ -191,14 +193,23 @@ def choose_held_out(project: Project, clip_ids: Iterable[str]) -> None:
 
 
 def swap_doubles(project: Project) -> None:
-    """Keep others in place of those that look like a clip that is trained. It is the user's choice then."""
-    from ltx_wizard.dataset.held_out import without_doubles
+    """Keep others in place of those that tell of a clip that is trained. It is the user's choice then.
 
-    checked = look(project)
-    doubled = {clip.id for group in checked.groups for clip in group.clips}
-    kept = {clip.id for clip in checked.held_out.clips}
-    seed = recipes.current_recipe(project).seed
-    choose_held_out(project, without_doubles(candidates(project), kept, doubled, seed))
+    Raises NotReady where there are none.
+    """
+    from ltx_wizard.dataset.doubles import related
+    from ltx_wizard.dataset.held_out import undivided
+
+    dataset = _dataset(project, recipes.current_recipe(project))
+    groups = related(dataset)
+    kept = {clip.id for clip in _held_out(dataset, groups).clips}
+    others = undivided(_fitting(dataset), kept, groups)
+    if not others:
+        raise NotReady(
+            problem="Every other clip is like one that is trained, too.",
+            remedy="Leave the copies out, or add other videos.",
+        )
+    choose_held_out(project, others)
 
 
 def copy_picture(project: Project, clip_id: str, name: str) -> bytes | None:
@@ -224,22 +235,22 @@ def _dataset(project: Project, recipe: Recipe) -> Dataset:
     return look_at(project.read_settings(), clips, spec, plan, project, recipe.data)
 
 
-def _held_out(dataset: Dataset, recipe: Recipe, groups: list[Group]) -> HeldOut:
-    from ltx_wizard.dataset.held_out import held_out_clips
+def _held_out(dataset: Dataset, groups: list[set[str]]) -> HeldOut:
+    from ltx_wizard.dataset.held_out import divided, held_out_clips
 
-    fitting = [clip for clip in dataset.clips if clip.id in dataset.plan.assignment]
-    ids = held_out_clips(fitting, recipe.data.held_out_share, recipe.seed)
-    doubles: dict[str, Clip] = {}
-    for group in groups:
-        trained = next((clip for clip in group.clips if clip.id not in ids and not clip.regularisation), None)
-        if trained is not None:
-            doubles.update({clip.id: trained for clip in group.clips if clip.id in ids})
+    fitting = _fitting(dataset)
+    ids = held_out_clips(fitting, dataset.data.held_out_share, groups)
     return HeldOut(
         clips=tuple(clip for clip in fitting if clip.id in ids),
         automatic=not any(clip.held_out and not clip.regularisation for clip in fitting),
-        share=recipe.data.held_out_share,
-        doubles=doubles,
+        share=dataset.data.held_out_share,
+        doubles=divided(fitting, ids, groups),
     )
+
+
+def _fitting(dataset: Dataset) -> list[Clip]:
+    """The clips that are used: they fit a training size."""
+    return [clip for clip in dataset.clips if clip.id in dataset.plan.assignment]
 
 
 def _copies(dataset: Dataset, recipe: Recipe, kept: set[str]) -> Copies:

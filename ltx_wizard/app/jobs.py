@@ -145,8 +145,8 @@ def start_training(project: Project, recipe: Recipe, anyway: bool = False) -> Jo
 
 
 def training_job(project: Project, recipe: Recipe) -> TrainJob:
-    """The frozen recipe with the fingerprint of the dataset. Raises NotReady, also where a tracker is not
-    installed, or BadSetting for settings that do not go together.
+    """The frozen recipe with the fingerprint of the dataset and the clips kept out of it. Raises NotReady,
+    also where a tracker is not installed, or BadSetting for settings that do not go together.
     """
     from ltx_wizard.dataset.dataset import fingerprint
 
@@ -157,6 +157,7 @@ def training_job(project: Project, recipe: Recipe) -> TrainJob:
     return TrainJob(
         recipe=recipe.model_copy(update={"model": model}),
         dataset_fingerprint=fingerprint(project),
+        held_out=tuple(sorted(checking.held_out(project, recipe))),
     )
 
 
@@ -230,6 +231,9 @@ def apply_fix(project: Project, finding: Finding) -> JobFolder | None:
         return start(project, CropJob(clip_ids=finding.clip_ids))
     if finding.fix == "leave_out":
         checking.leave_out(project, finding, finding.clip_ids)
+        return None
+    if finding.fix == "swap_held_out":
+        checking.swap_doubles(project)
         return None
     if finding.fix == "split_at_cuts":
         refuse_while_running(project)  # before anything changes

@@ -120,6 +120,11 @@ class TrainJob(Settings):
     kind: Literal["train"] = "train"
     recipe: Recipe
     dataset_fingerprint: str
+    held_out: tuple[str, ...] | None = Field(
+        default=None,
+        description="Ids of the clips kept out of training, chosen at the start: what was trained is never "
+        "measured on after a resume. None, in runs of earlier versions: chosen anew, whatever looks alike.",
+    )
 
 
 class SampleJob(Settings):
@@ -151,11 +156,15 @@ class SampleJob(Settings):
 
 
 class ExportJob(Settings):
-    """Write LoRA files from a checkpoint of a run and verify them against the model."""
+    """Write LoRA files from a checkpoint of a run, or from a file made elsewhere, and verify them against the
+    model.
+    """
 
     kind: Literal["export"] = "export"
-    run: str = Field(description="Name of the run folder.")
-    step: int
+    run: str = Field(default="", description="Name of the run folder.")
+    step: int = 0
+    lora_file: str = Field(default="", description="Made elsewhere, in place of a checkpoint; its full path.")
+    model: str = Field(default="", description="Of lora_file: the model that it must fit.")
     strength: float = Field(
         default=1.0,
         gt=0,

@@ -7,7 +7,7 @@ whole, so that the window, the command line and a worker can use one project at 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -268,16 +268,39 @@ def fingerprint(project: Project) -> str:
     return digest.hexdigest()[:16]
 
 
-def choose_held_out(clips: Sequence[Clip], share: float, seed: int) -> set[str]:
-    """Clips to keep out of training for the validation loss; the same for the same ids, share and seed.
+def choose_held_out(
+    clips: Sequence[Clip], share: float, seed: int, groups: Iterable[Collection[str]] = ()
+) -> set[str]:
+    """Clips to keep out of training for the validation loss; the same for the same ids, share, seed, groups.
 
     Only from clips that show what is to be learnt, not from regularisation; at least one of three or more.
+    groups: ids of clips that tell of one another. They are kept out whole, or where there are too many of
+    them, not at all; only where no choice leaves all of them whole does it pay no heed to them.
     """
     ids = [clip.id for clip in clips if not clip.regularisation]
     if share <= 0 or len(ids) < 3:
         return set()
     count = min(max(1, round(share * len(ids))), len(ids) - 1)
-    return set(shuffled(ids, seed)[:count])
+    order = shuffled(ids, seed)
+    return whole_groups(order, count, clips, groups) or set(order[:count])
+
+
+def whole_groups(
+    order: Sequence[str], count: int, clips: Iterable[Clip], groups: Iterable[Collection[str]]
+) -> set[str]:
+    """At most `count` clips, the first in `order` first, and of each group all or none.
+
+    clips: all that are used; others of a group do not count. A group with one that is not in `order`, such
+    as a regularisation clip, is always trained.
+    """
+    used = {clip.id for clip in clips}
+    group_of = {clip_id: used.intersection(group) for group in groups for clip_id in group}
+    allowed, chosen = set(order), set[str]()
+    for clip_id in order:
+        group = group_of.get(clip_id, {clip_id})
+        if group <= allowed and len(chosen | group) <= count:
+            chosen |= group
+    return chosen
 
 
 def shuffled(clip_ids: Iterable[str], seed: int) -> list[str]:

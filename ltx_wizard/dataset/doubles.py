@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ltx_wizard.core.clip import Clip
+from ltx_wizard.dataset.dataset import read_scenes
 from ltx_wizard.dataset.finding import Dataset
 from ltx_wizard.dataset.quality import ClipQuality, tiny_pictures
 
@@ -17,6 +19,9 @@ SAME_BITS = 24
 
 _SAME_LEVELS = 24
 """The same moment in the same clip differs less than this anywhere in a picture of 20 x 12."""
+
+_FEW_SECONDS = 2.0
+"""Between two clips of one shot. A guess: a picture changes little in that time."""
 
 _DARK = 16 / 255
 _PLAIN_LEVELS = 4.0
@@ -90,6 +95,40 @@ def is_same(dataset: Dataset, double: Double) -> bool:
     one, other = (tiny_pictures(dataset.measured[clip.id]) for clip in (double.kept, double.other))
     shift = (one - other).mean(axis=(1, 2), keepdims=True)  # a little brighter or darker is still the same
     return float(np.abs(one - other - shift).max()) < _SAME_LEVELS
+
+
+def related(dataset: Dataset) -> list[set[str]]:
+    """Ids of clips that tell of one another, by groups: they look alike, or come from the same few seconds.
+
+    A validation loss on one of them says nothing while another is trained. Reads no video.
+    """
+    pairs = [(double.kept.id, double.other.id) for double in find_doubles(dataset)]
+    group_of: dict[str, set[str]] = {}
+    for one, other in [*pairs, *_same_seconds(dataset)]:
+        joined = group_of.get(one, {one}) | group_of.get(other, {other})
+        group_of.update(dict.fromkeys(joined, joined))
+    return list({id(group): group for group in group_of.values()}.values())
+
+
+def _same_seconds(dataset: Dataset) -> list[tuple[str, str]]:
+    """Clips of one source that overlap, or follow one another in one scene: there is no cut between."""
+    scenes = read_scenes(dataset.project) if dataset.project is not None else {}
+    starts = {name: [scene.start_frame for scene in found.scenes] for name, found in scenes.items()}
+    by_source: dict[str, list[Clip]] = {}
+    for clip in sorted(dataset.clips, key=lambda clip: clip.start_frame):
+        if clip.end_frame - clip.start_frame > 1:  # an image is no stretch of its source
+            by_source.setdefault(clip.source_id, []).append(clip)
+    pairs: list[tuple[str, str]] = []
+    for source_id, stretches in by_source.items():
+        last = stretches[0]
+        for clip in stretches[1:]:
+            edges = starts.get(source_id, [])
+            same_scene = bool(edges) and bisect(edges, last.start_frame) == bisect(edges, clip.start_frame)
+            apart_s = clip.start_s - last.start_s - last.duration_s
+            if clip.start_frame < last.end_frame or (same_scene and apart_s <= _FEW_SECONDS):
+                pairs.append((last.id, clip.id))
+            last = max(last, clip, key=lambda clip: clip.end_frame)
+    return pairs
 
 
 def _with_detail(dataset: Dataset) -> list[Clip]:

@@ -7,32 +7,41 @@ from collections.abc import Collection, Iterable, Sequence
 from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.project import Project
-from ltx_wizard.dataset.dataset import choose_held_out, project_lock, read_clips, shuffled
+from ltx_wizard.dataset.dataset import choose_held_out, project_lock, read_clips, shuffled, whole_groups
+
+_SEED = 42
+"""Not the recipe's: the losses of all runs of a dataset are to be comparable."""
 
 
-def held_out_clips(clips: Sequence[Clip], share: float, seed: int) -> set[str]:
-    """Those that the user has marked, else those that choose_held_out gives."""
+def held_out_clips(clips: Sequence[Clip], share: float, groups: Iterable[Collection[str]] = ()) -> set[str]:
+    """Those that the user has marked, else those that choose_held_out gives. groups: as related gives."""
     marked = {clip.id for clip in clips if clip.held_out and not clip.regularisation}
-    return marked or choose_held_out(clips, share, seed)
+    return marked or choose_held_out(clips, share, _SEED, groups)
 
 
-def without_doubles(
-    clips: Sequence[Clip], kept: Collection[str], doubled: Collection[str], seed: int
-) -> set[str]:
-    """As many clips as are kept now, none of which looks like another, as far as there are any.
+def divided(
+    clips: Iterable[Clip], kept: Collection[str], groups: Iterable[Collection[str]]
+) -> dict[str, Clip]:
+    """By id of a clip that is kept out of training, one that is trained and tells of it. clips: all used."""
+    by_id = {clip.id: clip for clip in clips}
+    found: dict[str, Clip] = {}
+    for group in groups:
+        trained = next((by_id[item] for item in sorted(group) if item in by_id and item not in kept), None)
+        if trained is not None:
+            found.update(dict.fromkeys((item for item in group if item in kept), trained))
+    return found
 
-    doubled: ids of the clips that look like others. The same for the same ids and seed.
+
+def undivided(clips: Sequence[Clip], kept: Collection[str], groups: Sequence[Collection[str]]) -> set[str]:
+    """As many clips as are kept now, or as near as groups that are kept or trained whole allow.
+
+    What can stay stays; others come in the order of the automatic choice.
     """
-    sure = {clip_id for clip_id in kept if clip_id not in doubled}
-    others = [
-        clip.id
-        for clip in clips
-        if clip.id not in doubled and clip.id not in kept and not clip.regularisation
-    ]
-    swapped = shuffled(others, seed)[: len(kept) - len(sure)]
-    missing = len(kept) - len(sure) - len(swapped)
-    doubtful = shuffled([clip_id for clip_id in kept if clip_id in doubled], seed)[:missing]
-    return {*sure, *swapped, *doubtful}
+    doubtful = divided(clips, kept, groups)
+    learnt = {clip.id for clip in clips if not clip.regularisation}
+    sure = {clip_id for clip_id in kept if clip_id not in doubtful}
+    order = [*sorted(sure), *shuffled(learnt - sure, _SEED)]
+    return whole_groups(order, min(len(kept), len(learnt) - 1), clips, groups)
 
 
 def set_held_out(project: Project, clip_ids: Iterable[str]) -> None:

@@ -15,8 +15,9 @@ from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.project import Goal
 from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.augment import names_side, names_text
-from ltx_wizard.dataset.doubles import Double, find_doubles, is_same
+from ltx_wizard.dataset.doubles import Double, find_doubles, is_same, related
 from ltx_wizard.dataset.finding import Dataset, Finding
+from ltx_wizard.dataset.held_out import divided, held_out_clips, undivided
 from ltx_wizard.dataset.quality import ClipQuality
 from ltx_wizard.dataset.variety import STILL_SHARE, light_of
 
@@ -111,6 +112,31 @@ def check_alike(dataset: Dataset) -> Finding | None:
         why="The place and the framing are the same; the LoRA learns them along with what you want.",
         remedy=f"{_pairs(alike, 'like')} Keep the best of them if you have enough clips.",
         clip_ids=_ids(double.other for double in alike),
+    )
+
+
+def check_held_out(dataset: Dataset) -> Finding | None:
+    """Clips that are kept for validation beside ones that are trained and tell of them."""
+    clips = [clip for clip in dataset.clips if clip.id in dataset.plan.assignment]
+    groups = related(dataset)
+    kept = held_out_clips(clips, dataset.data.held_out_share, groups)
+    twins = divided(clips, kept, groups)
+    if not twins:
+        return None
+    can_swap = bool(undivided(clips, kept, groups))
+    pairs = _pairs([Double(twins[clip.id], clip) for clip in clips if clip.id in twins], "like")
+    return Finding(
+        id="held_out",
+        level="should" if can_swap else "fine",
+        title=f"{plural(len(twins), 'clip')} kept for validation like clips that are trained",
+        why="They look alike or come from the same few seconds, so the validation loss falls even where the "
+        "LoRA only learns by heart.",
+        remedy=f"{pairs} Keep others in their place, or leave the copies out."
+        if can_swap
+        else f"{pairs} No other choice is better: leave copies out, or add other videos.",
+        clip_ids=tuple(twins),
+        fix="swap_held_out" if can_swap else "",
+        fix_label="Keep others for validation" if can_swap else "",
     )
 
 
@@ -266,6 +292,7 @@ QUALITY_CHECKS = (
     check_readable,
     check_doubles,
     check_alike,
+    check_held_out,
     check_bars,
     check_cuts,
     check_black,

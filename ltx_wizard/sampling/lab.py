@@ -233,8 +233,10 @@ def _training(project: Project, lab: Lab) -> tuple[set[str], bool]:
     if not isinstance(settings, TrainJob):
         return set(), False
     recipe = settings.recipe
-    left_out = held_out_clips(read_clips(project), recipe.data.held_out_share, recipe.seed)
-    return left_out, recipe.data.mirror != "off"
+    left_out = settings.held_out
+    if left_out is None:
+        left_out = held_out_clips(read_clips(project), recipe.data.held_out_share)
+    return set(left_out), recipe.data.mirror != "off"
 
 
 def _device_name(device: torch.device) -> str:

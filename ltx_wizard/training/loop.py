@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,9 +74,6 @@ from ltx_wizard.training.validation import fixed_set, validation_loss
 
 _PAUSE_POLL_S = 0.3
 
-_HELD_OUT_SEED = 42
-"""Not the recipe's: the losses of all runs of a dataset are to be comparable."""
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -92,7 +90,7 @@ def run_train(project: Project, folder: JobFolder, job: TrainJob, report: Report
         report.emit(
             Warned(message="The dataset has changed since this run began; it goes on with the new one.")
         )
-    attempts = _Attempts(project, folder, report)
+    attempts = _Attempts(project, folder, job.held_out, report)
     last = None
     while last is None:
         status = folder.status()
@@ -144,8 +142,11 @@ class _Attempts:
     next: it lies in main memory.
     """
 
-    def __init__(self, project: Project, folder: JobFolder, report: Report) -> None:
+    def __init__(
+        self, project: Project, folder: JobFolder, held_out: Sequence[str] | None, report: Report
+    ) -> None:
         self._project, self._folder, self._report = project, folder, report
+        self._held_out = held_out
         self._prepared: Prepared | None = None
 
     def train(self, recipe: Recipe) -> int:
@@ -153,7 +154,7 @@ class _Attempts:
         spec = find_model(recipe.model)
         encoders = Encoders(spec, find_files(spec), recipe.memory, training_device())
         if self._prepared is None:
-            self._prepared = prepare(self._project, recipe, encoders, self._report)
+            self._prepared = prepare(self._project, recipe, encoders, self._report, self._held_out)
         prepared = self._prepared
         progress(self._report, "Loading the model", 0, 1)
         with during("load"):
@@ -174,14 +175,27 @@ class _Attempts:
             return training.run()
 
 
-def prepare(project: Project, recipe: Recipe, encoders: Encoders, report: Report) -> Prepared:
-    """Everything that text encoder and VAE are needed for: captions, validation prompts, clips."""
+def prepare(
+    project: Project,
+    recipe: Recipe,
+    encoders: Encoders,
+    report: Report,
+    held_out: Sequence[str] | None = None,
+) -> Prepared:
+    """Everything that text encoder and VAE are needed for: captions, validation prompts, clips.
+
+    held_out: ids of the clips kept out of training; None: marked ones, else chosen by lot.
+    """
     settings, clips = project.read_settings(), read_clips(project)
     plan = plan_buckets(clips, encoders.spec, recipe.data.buckets)
     for clip_id, reason in plan.unfit.items():
         report.emit(Warned(message=f"{clip_id} is left out. {reason}"))
     planned = [clip for clip in clips if clip.id in plan.assignment]
-    kept_out = held_out_clips(planned, recipe.data.held_out_share, _HELD_OUT_SEED)
+    kept_out = (
+        held_out_clips(planned, recipe.data.held_out_share)
+        if held_out is None
+        else {clip.id for clip in planned if clip.id in held_out}
+    )
     copies = plan_copies(clips, recipe.data, recipe.seed, kept_out)
     captions = captions_of(clips, settings, copies)
     prompts = Previews.prompts_of(recipe, settings)

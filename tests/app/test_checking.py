@@ -16,7 +16,7 @@ from ltx_wizard.core.report import SilentReport
 from ltx_wizard.core.run import ContactSheetJob, CutJob
 from ltx_wizard.dataset.contact_sheet import run_contact_sheet, sheet_file
 from ltx_wizard.dataset.cutting import run_cut
-from ltx_wizard.dataset.dataset import read_clips, set_caption
+from ltx_wizard.dataset.dataset import read_clips, remove_clips, set_caption
 
 
 @pytest.fixture
@@ -58,13 +58,35 @@ def test_clips_for_validation_are_automatic_until_chosen_and_again_after(many: P
     assert not chosen.automatic
     assert [clip.id for clip in chosen.clips] == ["clip-001", "clip-005"]
     assert {kept: trained.id for kept, trained in chosen.doubles.items()} == {"clip-005": "clip-004"}
-    checking.swap_doubles(many)
+    finding = checking.find_finding(many, "held_out")
+    assert (finding.level, finding.clip_ids) == ("should", ("clip-005",))
+    assert "clip-005 like clip-004" in finding.remedy
+    assert jobs.apply_fix(many, finding) is None
     swapped = checking.look(many).held_out
     assert {clip.id for clip in swapped.clips} > {"clip-001"}
     assert (len(swapped.clips), swapped.doubles) == (2, {})
     checking.choose_held_out(many, [])
     assert checking.look(many).held_out == automatic
     assert len(checking.candidates(many)) == 12
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.4, 0.5])
+def test_the_automatic_choice_never_divides_clips_that_look_alike(many: Project, share: float) -> None:
+    recipes.change_settings(many, {"data.held_out_share": share})
+    held = checking.look(many).held_out
+    assert held.automatic and held.clips and not held.doubles
+    assert not any(finding.id == "held_out" for finding in datasets.check(many))
+    assert len({clip.id for clip in held.clips} & {"clip-004", "clip-005", "clip-006"}) in (0, 3)
+
+
+def test_where_every_choice_divides_a_group_it_is_a_note_and_a_swap_says_what_to_do(many: Project) -> None:
+    alike = {"clip-004", "clip-005", "clip-006"}
+    remove_clips(many, [clip.id for clip in read_clips(many) if clip.id not in alike])
+    finding = checking.find_finding(many, "held_out")
+    assert (finding.level, finding.fix) == ("fine", "")
+    assert "add other videos" in finding.remedy
+    with pytest.raises(NotReady, match="Every other clip"):
+        checking.swap_doubles(many)
 
 
 def test_what_is_left_out_from_a_finding_is_what_was_chosen_of_it_and_comes_back(many: Project) -> None:

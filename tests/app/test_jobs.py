@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ltx_wizard.app import datasets, jobs, recipes, settings, workbench
+from ltx_wizard.app import checking, datasets, jobs, recipes, settings, workbench
 from ltx_wizard.core.clip import CaptionState
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, NotReady
 from ltx_wizard.core.events import CheckpointSaved, EventWriter, Finished, Started, Stopped
@@ -118,6 +118,10 @@ def test_a_training_freezes_recipe_model_and_dataset(cut: Project) -> None:
     frozen = jobs.training_job(cut, recipe)
     assert (frozen.recipe.steps, frozen.recipe.model) == (7, "embedded")
     assert frozen.dataset_fingerprint == fingerprint(cut)
+    assert frozen.held_out == tuple(sorted(checking.held_out(cut)))
+    checking.choose_held_out(cut, [datasets.clips(cut)[0].id])
+    assert jobs.training_job(cut, recipe).held_out == (datasets.clips(cut)[0].id,)
+    checking.choose_held_out(cut, [])
     update_clip(cut, datasets.clips(cut)[0].id, caption="Another one.")
     assert frozen.dataset_fingerprint != fingerprint(cut)
 

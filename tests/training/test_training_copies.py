@@ -137,6 +137,20 @@ def test_a_clip_kept_out_has_no_copies_in_training(dataset: Project) -> None:
     assert validation_examples(examples) == [examples[1]]
 
 
+def test_a_run_keeps_to_the_clips_that_were_kept_out_when_it_began(dataset: Project) -> None:
+    recipe = _recipe(**{"data.held_out_share": 0.5})
+    encoders = Encoders(EMBEDDED, find_files(EMBEDDED), recipe.memory, CPU)
+    set_held_out(dataset, ["clip-1"])
+    began: dict[tuple[str, ...] | None, list[str]] = {
+        ("clip-2", "gone"): ["clip-2"],
+        (): [],
+        None: ["clip-1"],
+    }
+    for began_with, expected in began.items():
+        examples = prepare(dataset, recipe, encoders, SilentReport(), began_with).examples
+        assert [example.clip_id for example in examples if example.held_out] == expected
+
+
 def test_copies_are_encoded_once_and_are_the_same_again(
     dataset: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
