@@ -131,9 +131,11 @@ def health(losses: Sequence[float], validations: Sequence[Point]) -> str:
     trend = _trend(recent)
     if trend > 0:
         return "The loss is rising: if it goes on, stop and lower the learning rate."
+    kept_out = _validation_words(validations)
     if trend < 0:
-        return f"The loss is falling{_validation_words(validations)}."
-    return f"The loss is flat: single steps differ more than it moves{_validation_words(validations)}."
+        return f"The loss is falling{f'; that {kept_out}' if kept_out else ''}."
+    level = "The training loss is level now: single steps differ more than it moves."
+    return f"Its loss {kept_out}. {level}" if kept_out else level
 
 
 def log_tail(path: Path, lines: int = _LOG_LINES) -> str:
@@ -164,7 +166,7 @@ def _validation_words(validations: Sequence[Point]) -> str:
     if len(validations) < 2:
         return ""
     first, last = validations[0][1], validations[-1][1]
-    return f"; on clips that it never trains on it went from {first:.3f} to {last:.3f}"
+    return f"on clips that it never trains on went from {first:.3f} to {last:.3f}"
 
 
 def _now(status: JobStatus) -> str:

@@ -130,12 +130,16 @@ def test_a_stage_is_told_with_its_progress(project: Project, run: JobFolder) -> 
 
 def test_falling_flat_and_rising_losses_are_told_apart() -> None:
     assert "falling" in monitor.health(noisy([1 - n / 250 for n in range(200)]), [])
-    assert "flat" in monitor.health(noisy([0.5] * 200), [])
+    assert "level" in monitor.health(noisy([0.5] * 200), [])
     assert "rising" in monitor.health(noisy([0.3 + n / 250 for n in range(200)]), [])
 
 
 def test_a_loss_that_fell_long_ago_is_flat_now() -> None:
-    assert "flat" in monitor.health(noisy([1.0] * 100 + [0.4] * 300), [])
+    losses = noisy([1.0] * 100 + [0.4] * 300)
+    assert monitor.health(losses, []).startswith("The training loss is level now")
+    assert monitor.health(losses, [(0, 1.554), (400, 0.278)]).startswith(
+        "Its loss on clips that it never trains on went from 1.554 to 0.278. The training loss is level now"
+    )
 
 
 def test_a_loss_that_is_not_a_number_is_said_first() -> None:
