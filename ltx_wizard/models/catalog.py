@@ -202,6 +202,15 @@ _NOT_TRAINABLE = (
 )
 
 
+_DISTILLED_LEVELS = (1.0, 0.9937, 0.9875, 0.9812, 0.975, 0.9094, 0.725, 0.4219)
+"""What every distilled variant was made for. Source: configs/ltxv-13b-0.9.7-distilled.yaml of LTX-Video
+(bc4ab62, Apache-2.0), which the configurations of 0.9.8 repeat: its first pass down to 0.725 and the 0.4219
+that its second one ends with. That of 0.9.6 names 8 steps of the linear-quadratic schedule: the same levels.
+The documentation of diffusers says 725, 0.03 at the end: that is for a first pass whose video is then
+enlarged and gone over again.
+"""
+
+
 def _distilled(dev: ModelSpec, version: str, source: str, files: tuple[str, ...]) -> ModelSpec:
     size = "2B" if dev.architecture == "ltxv-2b" else "13B"
     return replace(
@@ -213,7 +222,7 @@ def _distilled(dev: ModelSpec, version: str, source: str, files: tuple[str, ...]
         standing="distilled",
         trainable=False,
         why_not_trainable=_NOT_TRAINABLE,
-        sampling=SamplingDefaults(steps=8, guidance=1.0),
+        sampling=SamplingDefaults(steps=8, guidance=1.0, noise_levels=_DISTILLED_LEVELS),
         files=files,
     )
 

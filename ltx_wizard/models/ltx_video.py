@@ -281,6 +281,7 @@ class Sampler:
             "text_encoder": None, "tokenizer": None,
         }  # fmt: skip
         self._causal = causal
+        self._levels_of = spec.sampling.levels_of
         self.pipeline: Any = LTXConditionPipeline(**parts) if causal else LTXPipeline(**parts)
         self._from_picture: Any = self.pipeline if causal else LTXImageToVideoPipeline(**parts)
         for pipeline in (self.pipeline, self._from_picture):
@@ -316,6 +317,7 @@ class Sampler:
                 output_type="np",
                 **_text_arguments(request, device, dtype),
                 **self._picture_arguments(request),
+                **self._noise_levels(request.steps),
                 **self._decode_settings(),
             ).frames[0]
         return np.clip(np.rint(np.asarray(video) * 255.0), 0, 255).astype(np.uint8)
@@ -327,6 +329,11 @@ class Sampler:
         if self._causal:
             return {"conditions": [LTXVideoCondition(image=picture, frame_index=0)]}
         return {"image": picture}
+
+    def _noise_levels(self, steps: int) -> dict[str, Any]:
+        """As the pipeline takes them, where the model knows only some."""
+        levels = self._levels_of(steps)
+        return {"timesteps": [1000 * level for level in levels]} if levels else {}
 
     def _decode_settings(self) -> dict[str, float]:
         """VAEs that take a timestep decode best with a little noise: values of the pipelines'

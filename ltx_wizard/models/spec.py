@@ -48,11 +48,21 @@ class Grid:
 
 @dataclass(frozen=True)
 class SamplingDefaults:
-    """Settings with which the model's authors, or our measurements, recommend to sample."""
+    """Settings with which the model's authors, or our measurements, recommend to sample.
+
+    noise_levels: of each step, from 1 down, without the 0 at the end; the only ones that a distilled model
+    knows. Empty: any will do.
+    """
 
     steps: int
     guidance: float
     negative_prompt: str = "worst quality, inconsistent motion, blurry, jittery, distorted"
+    noise_levels: tuple[float, ...] = ()
+
+    def levels_of(self, steps: int) -> tuple[float, ...]:
+        """The noise levels for so many steps, evenly out of those known; empty: as the pipeline chooses."""
+        known = len(self.noise_levels)
+        return self.noise_levels[:: known // steps] if known and known % steps == 0 else ()
 
 
 class Downloadable(Protocol):

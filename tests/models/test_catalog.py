@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from diffusers.pipelines.ltx.pipeline_ltx_condition import linear_quadratic_schedule
 from model_files import (
     TRANSFORMERS,
     VAES,
@@ -46,6 +47,20 @@ def test_distilled_models_sample_in_8_steps_without_guidance_and_are_not_trained
         assert spec.trainable == (not distilled)
         assert bool(spec.why_not_trainable) == distilled
         assert ((spec.sampling.steps, spec.sampling.guidance) == (8, 1.0)) == distilled
+
+
+def test_distilled_models_have_their_own_noise_levels_and_the_others_none() -> None:
+    for spec in CATALOG:
+        levels = spec.sampling.noise_levels
+        assert bool(levels) == (spec.standing == "distilled")
+        if levels:
+            assert spec.coordinates == "causal"  # LTXPipeline takes no timesteps beside its own sigmas
+            assert len(levels) == spec.sampling.steps
+            assert levels == pytest.approx(linear_quadratic_schedule(8).tolist(), abs=1e-4)
+            assert spec.sampling.levels_of(8) == levels
+            assert spec.sampling.levels_of(4) == pytest.approx((1.0, 0.9875, 0.975, 0.725))
+            assert spec.sampling.levels_of(2) == (1.0, 0.975)
+        assert spec.sampling.levels_of(5) == spec.sampling.levels_of(40) == ()
 
 
 def test_a_lora_fits_the_models_of_its_architecture_also_the_distilled_ones() -> None:

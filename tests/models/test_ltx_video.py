@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import LTXConditionPipeline, LTXPipeline, LTXVideoTransformer3DModel
+from diffusers.pipelines.ltx.pipeline_ltx_condition import linear_quadratic_schedule
 
 from ltx_wizard.core.errors import BadInput
 from ltx_wizard.core.recipe import LoraSettings, MemorySettings
-from ltx_wizard.models.catalog import EMBEDDED
+from ltx_wizard.models.catalog import EMBEDDED, find_model
 from ltx_wizard.models.lora import add_lora
 from ltx_wizard.models.ltx_video import (
     Sampler,
@@ -234,6 +235,32 @@ def test_guidance_1_calculates_half_as_much(spec: Any, with_picture: bool) -> No
         assert calculated == [clips] * 8
 
 
+@pytest.mark.parametrize("with_picture", [False, True], ids=["words", "picture"])
+def test_a_distilled_model_is_sampled_at_the_noise_levels_that_it_knows(with_picture: bool) -> None:
+    distilled = replace(CAUSAL, sampling=find_model("ltxv-13b-0.9.8-distilled").sampling)
+    sampler = _sampler(distilled)
+    told = _told_timesteps(sampler)
+    picture = np.full((64, 96, 3), 128, np.uint8) if with_picture else None
+    request = replace(_request(guidance=1.0), steps=8, first_frame=picture)
+    assert sampler.sample(request).shape == (17, 64, 96, 3)
+    assert told == pytest.approx([1000, 993.7, 987.5, 981.2, 975, 909.4, 725, 421.9])
+    told.clear()
+    sampler.sample(replace(request, steps=4))
+    assert told == pytest.approx([1000, 987.5, 975, 725])
+
+
+def test_a_model_without_levels_of_its_own_is_sampled_as_the_pipeline_does() -> None:
+    told: dict[str, list[float]] = {}
+    made: dict[str, Any] = {}
+    for name, levels in {"none": (), "for another number of steps": (1.0, 0.9, 0.8)}.items():
+        sampler = _sampler(replace(CAUSAL, sampling=replace(CAUSAL.sampling, noise_levels=levels)))
+        told[name] = _told_timesteps(sampler)
+        made[name] = sampler.sample(_request(guidance=3.0))
+    expected = (linear_quadratic_schedule(8) * 1000).tolist()
+    assert list(told.values()) == [expected] * 2
+    assert np.array_equal(*made.values())
+
+
 def test_without_guidance_the_negative_prompt_counts_for_nothing() -> None:
     sampler, request = _sampler(EMBEDDED), _request(guidance=1.0)
     other = replace(request, negative=TextEmbedding(request.negative.embedding * -3.0))
@@ -337,6 +364,15 @@ def _sampler(spec: Any) -> Sampler:
     files = find_files(spec)
     transformer = load_transformer(spec, files, MemorySettings(), CPU)
     return Sampler(spec, transformer, load_vae(spec, files, MemorySettings(), CPU).vae, load_scheduler(files))
+
+
+def _told_timesteps(sampler: Sampler) -> list[float]:
+    """The largest timestep of each call from now on: of what is not given."""
+    told: list[float] = []
+    sampler.pipeline.transformer.register_forward_hook(
+        lambda _module, _args, given, _output: told.append(float(given["timestep"].max())), with_kwargs=True
+    )
+    return told
 
 
 def _request(guidance: float) -> SampleRequest:
