@@ -7,7 +7,7 @@ whole, by one rename. Random numbers need no place here: they follow from the se
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from ltx_wizard.core.run import JobFolder
 LORA_FILE = "lora.safetensors"
 _OPTIMIZER_FILE = "optimizer.safetensors"
 _STATE_FILE = "state.json"
+_PAGED = {"state1", "state2"}
+"""What bitsandbytes makes with get_state_buffer (0.50, optim/optimizer.py)."""
 
 
 class CheckpointState(Document):
@@ -122,6 +124,21 @@ def restore_optimizer(folder: JobFolder, step: int, optimizer: torch.optim.Optim
         whole = isinstance(value, float) and value.is_integer()
         state.setdefault(int(index), {})[key] = int(value) if whole else value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    _page(optimizer)
+
+
+def _page(optimizer: torch.optim.Optimizer) -> None:
+    """bitsandbytes loads what it had paged as ordinary tensors of the card: back into memory that can leave
+    the card, wherever it would make it so itself.
+    """
+    make_buffer: Callable[..., Tensor] | None = getattr(optimizer, "get_state_buffer", None)
+    if make_buffer is None or not getattr(optimizer, "is_paged", False):
+        return
+    for parameter, values in optimizer.state.items():
+        for key in _PAGED & values.keys():
+            buffer = make_buffer(parameter, dtype=values[key].dtype)
+            if getattr(buffer, "is_paged", False):
+                values[key] = buffer.copy_(values[key])
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:

@@ -65,9 +65,15 @@ class WrappingSgd(torch.optim.SGD):
         self.loaded = state_dict["state"]
 
 
-def parameters(device: str = "cpu") -> list[nn.Parameter]:
+SMALL = ((64, 128), (4, 3))
+"""bitsandbytes keeps the second in 32 bits."""
+
+LARGE = ((400, 256), (4, 3))
+"""From 100,000 numbers on, it pages the state."""
+
+
+def parameters(device: str = "cpu", shapes: tuple[tuple[int, int], ...] = SMALL) -> list[nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
-    shapes = ((64, 128), (4, 3))  # bitsandbytes keeps small ones in 32 bits
     return [nn.Parameter(torch.randn(shape, generator=generator).to(device)) for shape in shapes]
 
 
@@ -86,11 +92,13 @@ def save(
     return save_checkpoint(folder, state, LORA if lora is None else lora, optimizer, keep)
 
 
-def assert_a_resumed_run_ends_the_same(folder: JobFolder, make: Make, device: str = "cpu") -> None:
+def assert_a_resumed_run_ends_the_same(
+    folder: JobFolder, make: Make, device: str = "cpu", shapes: tuple[tuple[int, int], ...] = SMALL
+) -> None:
     """Six steps at once, and three, a checkpoint, and three: the same weights to the bit."""
-    whole = parameters(device)
+    whole = parameters(device, shapes)
     train(whole, make(whole), 1, 6)
-    first = parameters(device)
+    first = parameters(device, shapes)
     before = make(first)
     train(first, before, 1, 3)
     save(folder, 3, before)
@@ -118,6 +126,63 @@ def test_a_resumed_optimizer_goes_on_to_the_bit_on_a_card(tmp_path: Path, kind: 
     assert_a_resumed_run_ends_the_same(
         JobFolder(tmp_path), lambda values: getattr(optim, kind)(values, lr=1e-2), "cuda"
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="memory that can leave the card needs an NVIDIA card"
+)
+def test_a_resumed_optimizer_is_paged_again_on_a_card(tmp_path: Path) -> None:
+    from bitsandbytes import optim
+
+    def make(values: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return optim.PagedAdamW8bit(values, lr=1e-2)
+
+    assert_a_resumed_run_ends_the_same(JobFolder(tmp_path), make, "cuda", LARGE)
+    values = parameters("cuda", LARGE)
+    resumed = make(values)
+    restore_optimizer(JobFolder(tmp_path), 3, resumed)
+    assert paged_of(resumed, values) == [True, False]
+
+
+def paged_of(optimizer: torch.optim.Optimizer, values: list[nn.Parameter]) -> list[bool]:
+    """Of each parameter, whether both of its states are paged."""
+    states = [[optimizer.state[value][key] for key in ("state1", "state2")] for value in values]
+    return [all(getattr(state, "is_paged", False) for state in pair) for pair in states]
+
+
+def test_what_was_paged_is_paged_again_after_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A buffer that says that it is paged stands in for the card's memory: large states alone are such."""
+    from bitsandbytes import optim
+
+    handed_out: list[torch.Tensor] = []
+
+    def buffer(_self: object, value: nn.Parameter, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        made = torch.zeros_like(value, dtype=dtype)
+        if value.numel() >= 1000:
+            made.is_paged = True  # pyright: ignore[reportAttributeAccessIssue]
+            handed_out.append(made)
+        return made
+
+    monkeypatch.setattr(optim.PagedAdamW8bit, "get_state_buffer", buffer)
+    monkeypatch.setattr(optim.PagedAdamW8bit, "prefetch_state", lambda *_: None)
+
+    def make(values: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return optim.PagedAdamW8bit(values, lr=1e-2)
+
+    folder = JobFolder(tmp_path)
+    assert_a_resumed_run_ends_the_same(folder, make)
+    values = parameters()
+    resumed = make(values)
+    handed_out.clear()
+    restore_optimizer(folder, 3, resumed)
+    assert paged_of(resumed, values) == [True, False]
+    assert [value.shape for value in handed_out] == [values[0].shape] * 2
+    assert all(value.count_nonzero() for value in handed_out)  # the saved numbers are in them
+    train(values, resumed, 4, 4)
+    assert paged_of(resumed, values) == [True, False]
 
 
 def test_wrapped_tensors_come_back_unwrapped_and_whole_numbers_as_such(tmp_path: Path) -> None:
