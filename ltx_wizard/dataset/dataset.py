@@ -288,7 +288,8 @@ def choose_held_out(
 def whole_groups(
     order: Sequence[str], count: int, clips: Iterable[Clip], groups: Iterable[Collection[str]]
 ) -> set[str]:
-    """At most `count` clips, the first in `order` first, and of each group all or none.
+    """At most `count` clips, the first in `order` first, and of each group all or none. Where every group is
+    larger, one of at most twice that, but not more than a third of `order`.
 
     clips: all that are used; others of a group do not count. A group with one that is not in `order`, such
     as a regularisation clip, is always trained.
@@ -296,10 +297,13 @@ def whole_groups(
     used = {clip.id for clip in clips}
     group_of = {clip_id: used.intersection(group) for group in groups for clip_id in group}
     allowed, chosen = set(order), set[str]()
-    for clip_id in order:
-        group = group_of.get(clip_id, {clip_id})
-        if group <= allowed and len(chosen | group) <= count:
-            chosen |= group
+    for most in (count, min(2 * count, len(order) // 3)):
+        for clip_id in order:
+            group = group_of.get(clip_id, {clip_id})
+            if group <= allowed and len(chosen | group) <= most:
+                chosen |= group
+        if chosen:
+            break
     return chosen
 
 

@@ -71,6 +71,15 @@ def test_where_every_group_is_too_large_the_choice_pays_no_heed_to_them() -> Non
     assert held_out_clips(clips, 0.1, groups) == held_out_clips(clips, 0.1)
 
 
+def test_where_every_group_is_a_little_too_large_one_is_kept_out_whole() -> None:
+    clips = clips_of(50)
+    takes = [{f"{index}" for index in range(start, start + 10)} for start in range(0, 50, 10)]
+    assert held_out_clips(clips, 0.1, takes) in takes
+    pairs = [{f"{index}", f"{index + 1}"} for index in range(0, 10, 2)]
+    assert held_out_clips(clips[:10], 0.1, pairs) in pairs
+    assert len(held_out_clips(clips[:4], 0.1, pairs)) == 1  # half of all would be too much
+
+
 def test_of_a_group_only_the_clips_that_are_used_count() -> None:
     clips = clips_of(10)
     lone = held_out_clips(clips, 0.1)
