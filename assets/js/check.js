@@ -174,9 +174,8 @@
     }
 
     function heldTile(tile, part) {
-      const others = part.ids.filter((id) => id !== tile.id);
       return clipTile(tile, tile.like ? el("span.wz-tile-note.is-warn", {}, `like ${tile.like}`) : null,
-        others.length ? el("button.wz-tile-do", { type: "button", title: "Train on this clip instead", "aria-label": `Train on ${tile.label} instead`, "data-do": "hold_out", "data-clips": others.join(",") }, icon("x")) : null);
+        part.ids.length > 1 ? el("button.wz-tile-do", { type: "button", title: "Train on this clip instead", "aria-label": `Train on ${tile.label} instead`, "data-do": "train_on", "data-clips": tile.id }, icon("x")) : null);
     }
 
     function pickHeld() {

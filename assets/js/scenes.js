@@ -16,7 +16,7 @@
     };
 
     function sceneOf(choice) {
-      return data?.videos.find((video) => video.id === choice.video)?.scenes[choice.index];
+      return data?.videos.find((video) => video.id === choice.video)?.scenes.find((scene) => scene.frame === choice.frame);
     }
 
     function draw() {
@@ -36,7 +36,7 @@
           el("span.wz-grow"),
           withLegend ? el("span.wz-legend", {}, legend("short", "too short"), legend("right", "right"), legend("long", "will be split")) : null),
         el("div.wz-strip-scroll", { "data-video": video.id },
-          el("div.wz-film", {}, video.scenes.map((scene, index) => drawScene(video, scene, index)))));
+          el("div.wz-film", {}, video.scenes.map((scene) => drawScene(video, scene)))));
       if (chosen && chosen.video === video.id) section.append(drawInspector(video));
       return section;
     }
@@ -56,28 +56,28 @@
       return pieces(scene) > 1 ? "long" : "right";
     }
 
-    function drawScene(video, scene, index) {
+    function drawScene(video, scene) {
       const kind = kindOf(scene);
-      const isChosen = chosen && chosen.video === video.id && chosen.index === index;
+      const isChosen = chosen && chosen.video === video.id && chosen.frame === scene.frame;
       const grow = Math.max(1, Math.min(3, Math.sqrt(lengthOf(scene))));
       const frame = el("button.wz-scene", {
         type: "button", title: `${time(scene.start)} to ${time(scene.end)}`,
         class: `wz-scene is-${kind}${isChosen ? " is-chosen" : ""}`, style: `width:${Math.round(96 * grow)}px`,
         "aria-pressed": String(!!isChosen),
-        onclick: () => { chosen = isChosen ? null : { video: video.id, index }; draw(); },
+        onclick: () => { chosen = isChosen ? null : { video: video.id, frame: scene.frame }; draw(); },
       },
         el("img", { src: scene.picture, alt: "", loading: "lazy" }),
         el("span.wz-scene-time", {}, time(scene.start)),
         el("span.wz-scene-length", {}, `${lengthOf(scene).toFixed(1)} s${kind === "long" ? ` → ${pieces(scene)}` : ""}`));
       const toggle = el("button.wz-scene-keep", {
         type: "button", title: scene.keep ? "Leave this scene out" : "Take this scene in",
-        "data-do": "toggle", "data-source": video.id, "data-index": index, disabled: data.busy,
+        ...named("toggle", video, scene), "data-keep": scene.keep ? "0" : "1", disabled: data.busy,
       }, scene.keep ? "✓" : "+");
       return el("div.wz-scene-box", {}, frame, toggle);
     }
 
     function drawInspector(video) {
-      const { index } = chosen, scene = video.scenes[index];
+      const scene = sceneOf(chosen), index = video.scenes.indexOf(scene);
       const middle = (scene.start + scene.end) / 2;
       const at = el("input", { type: "range", min: scene.start, max: scene.end, step: 0.01, value: middle, "aria-label": "Where to split" });
       const label = el("strong.num", {}, time(middle));
@@ -86,7 +86,7 @@
       if (video.url) player.addEventListener("timeupdate", () => {
         if (player.currentTime >= scene.end - 0.04 && !scrubbing) { player.currentTime = scene.start; player.play().catch(() => {}); }
       });
-      const split = el("button.wz-btn.soft", { type: "button", disabled: data.busy, onclick: () => act({ do: "split", source: video.id, index: String(index), at: at.value }) }, "Split here");
+      const split = el("button.wz-btn.soft", { type: "button", disabled: data.busy, onclick: () => act({ do: "split", source: video.id, frame: String(scene.frame), at: at.value }) }, "Split here");
       at.addEventListener("input", () => {
         label.textContent = time(+at.value);
         if (video.url) { scrubbing = true; player.pause(); player.currentTime = +at.value; }
@@ -98,11 +98,14 @@
           el("p.wz-muted", {}, sentence(scene)),
           el("div.wz-split", {}, at, label, split),
           el("div.wz-row", {},
-            el("button.wz-btn", { type: "button", disabled: data.busy || index + 1 >= video.scenes.length, "data-do": "merge", "data-source": video.id, "data-index": index }, "Merge with the next"),
-            el("button.wz-btn", { type: "button", disabled: data.busy, "data-do": "toggle", "data-source": video.id, "data-index": index }, scene.keep ? "Leave out" : "Take in"),
+            el("button.wz-btn", { type: "button", disabled: data.busy || index + 1 >= video.scenes.length, ...named("merge", video, scene), "data-each": "1" }, "Merge with the next"),
+            el("button.wz-btn", { type: "button", disabled: data.busy, ...named("toggle", video, scene), "data-keep": scene.keep ? "0" : "1" }, scene.keep ? "Leave out" : "Take in"),
             el("span.wz-grow"),
             el("button.wz-btn.quiet", { type: "button", onclick: () => { chosen = null; draw(); } }, "Close"))));
     }
+
+    /* A scene by its first frame: its place in the strip is another once others are merged or split. */
+    function named(what, video, scene) { return { "data-do": what, "data-source": video.id, "data-frame": scene.frame }; }
 
     function sentence(scene) {
       const kind = kindOf(scene);

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const parts = {};
-  const state = { project: "", step: "goal", title: "Goal", name: "", revision: "", job: undefined, lost: 0 };
+  const state = { project: "", step: "goal", title: "Goal", name: "", revision: "", job: undefined, downloads: [], lost: 0 };
   let send = () => {};
 
   const wizard = (window.wizard = { state });
@@ -13,20 +13,23 @@
 
   wizard.mount = (name, element, props, trigger, watch, eventName) => {
     const root = element.querySelector(".wz-live") || element;
-    const act = (data) => trigger(eventName, data);
-    wizard.actions(element, trigger, eventName);
-    let update = null;
+    const act = (data) => inLine(trigger, eventName, data, null, settled);
+    wizard.actions(element, trigger, eventName, settled);
+    let update = null, held = false;
     const show = () => {
       if (!parts[name]) { setTimeout(show, 30); return; }
+      held = !!update && line.some((click) => click.trigger === trigger);
+      if (held) return; // a later click is still to be answered: this one's answer is older than what is seen
       update = update || parts[name](root, act);
       update(props.value ? JSON.parse(props.value) : null);
     };
+    function settled() { if (held) show(); }
     watch("value", show);
     show();
   };
 
   /* Clicks and changes inside a panel become one event with the element's data. */
-  wizard.actions = (element, trigger, eventName) => {
+  wizard.actions = (element, trigger, eventName, settled = null) => {
     element.addEventListener("click", (event) => {
       const button = event.target.closest("[data-do]");
       if (!button || !element.contains(button) || button.disabled) return;
@@ -38,17 +41,56 @@
         if (answer === null) return;
         data.answer = answer;
       }
-      button.classList.add("is-busy");
-      setTimeout(() => button.classList.remove("is-busy"), 4000);
-      trigger(eventName, data);
+      inLine(trigger, eventName, data, button, settled);
     });
     element.addEventListener("change", (event) => {
       const field = event.target.closest("[data-change]");
       if (!field) return;
       const value = field.type === "checkbox" ? String(field.checked) : field.value;
-      trigger(eventName, { ...field.dataset, do: field.dataset.change, value });
+      inLine(trigger, eventName, { ...field.dataset, do: field.dataset.change, value }, null, settled);
     });
   };
+
+  /* Clicks wait in a line: each is sent when the one before is answered, so all count, once each and in their
+     order. The same click twice before its answer is one, unless its button counts each (data-each). */
+  const PATIENCE_MS = 20000; // the app lost an answer, or is at something long: it keeps the order by itself
+  const line = [], page = Date.now();
+  let clicks = 0, patience = 0, refused = false;
+
+  function inLine(trigger, eventName, data, button, settled) {
+    if (data.do === "stop_job") { // never behind something slow
+      if (button) button.disabled = true;
+      trigger(eventName, data);
+      return;
+    }
+    const last = line[line.length - 1], text = JSON.stringify(data);
+    if (last && last.trigger === trigger && last.text === text && !("each" in data)) return;
+    clicks += 1;
+    button?.classList.add("is-busy");
+    if (!line.length) refused = false;
+    line.push({ id: `${page}-${clicks}`, trigger, eventName, data, text, button, settled });
+    if (line.length === 1) sendFirst();
+  }
+
+  function sendFirst() {
+    const { id, trigger, eventName, data } = line[0];
+    patience = setTimeout(() => answered(id), PATIENCE_MS);
+    trigger(eventName, { ...data, click: id, ...(refused ? { said: "1" } : {}) }); // what was refused stays to be read
+  }
+
+  function answered(id) {
+    if (!line.length || line[0].id !== id) return;
+    clearTimeout(patience);
+    const { button, settled } = line.shift(), next = line[0];
+    if (!line.some((click) => click.button === button)) button?.classList.remove("is-busy");
+    setTimeout(() => { settled?.(); if (next) sendFirst(); }, 0);
+  }
+
+  wizard.answers = (props, watch) => watch("value", () => {
+    const { click, failed } = JSON.parse(props.value || "{}");
+    if (failed) refused = true;
+    answered(click);
+  });
 
   /* The first click asks, the second does: no dialog that blocks the page. */
   function sure(button) {
@@ -100,6 +142,7 @@
     writeAddress(next.project, next.step, moved);
     document.documentElement.dataset.ready = "1";
     showJob();
+    wizard.showDownloads?.();
     if (moved) poll();
   }
 
@@ -200,7 +243,7 @@
       if (!error.data) lost();
     } finally {
       polling = false;
-      timer = setTimeout(poll, state.job || state.lost ? 1000 : 3000);
+      timer = setTimeout(poll, state.job || state.lost || downloading() ? 1000 : 3000);
     }
   }
   wizard.poll = poll;
@@ -208,7 +251,9 @@
   function take(data) {
     const before = state.job;
     state.job = data.job || null;
+    state.downloads = data.downloads || [];
     showJob();
+    wizard.showDownloads?.();
     showMachine(data.machine);
     const ended = before && (!state.job || state.job.name !== before.name);
     const began = before === null && state.job;
@@ -251,9 +296,12 @@
       card.querySelector("[data-job-text]").textContent = text;
       card.querySelector("[data-job-bar]").style.width = `${Math.round(share * 200) / 2}%`;
     });
-    const what = job ? `${percent} % ${job.title}` : state.title;
+    const fetched = downloading();
+    const what = job ? `${percent} % ${job.title}` : fetched ? `${Math.floor(100 * fetched.share)} % downloading ${fetched.title}` : state.title;
     document.title = [what, state.name, "LTX Wizard"].filter(Boolean).join(" · ");
   }
+
+  const downloading = () => state.downloads.find((item) => !item.problem);
 
   function showMachine(machine) {
     if (!machine) return;
@@ -307,6 +355,10 @@
     return element;
   };
 
+  /* Addresses in a sentence can be clicked. */
+  wizard.linked = (text) => text.split(/(https:\/\/[^\s,]+[^\s,.])/).map((piece, index) =>
+    index % 2 ? wizard.el("a", { href: piece, target: "_blank", rel: "noreferrer" }, piece) : piece);
+
   /* An icon of our own. shapes: SVG elements as text; never anything from a file. */
   wizard.icon = (shapes) => {
     const look = 'fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"';
@@ -320,7 +372,7 @@
   };
 
   /* Gradio puts this script into the page; the others follow in order, because they use what is made here. */
-  for (const name of ["scenes", "captions-list", "captions-detail", "captions-captioner", "captions-tools", "captions", "check-chooser", "check", "recipe", "download", "plot", "train", "runs", "sweeps", "lab-grid", "lab-zoom", "lab"]) {
+  for (const name of ["scenes", "captions-list", "captions-detail", "captions-captioner", "captions-tools", "captions", "check-chooser", "check", "recipe", "download", "download-strip", "plot", "train", "runs", "sweeps", "lab-grid", "lab-zoom", "lab"]) {
     const script = document.createElement("script");
     script.async = false;
     script.src = `/wizard/assets/js/${name}.js`;

@@ -111,6 +111,17 @@ def clip_thumbnail(project: Project, clip: Clip) -> Path | None:
     return _first_of(lambda: [scene_functions.clip_thumbnail(project, clip)])
 
 
+def scene_index(project: Project, source_id: str, start_frame: int) -> int:
+    """Which scene of a video begins there. Raises NotFound where none does any more."""
+    for index, scene in enumerate(_scenes_of(project, source_id).scenes):
+        if scene.start_frame == start_frame:
+            return index
+    raise NotFound(
+        problem="This scene is not there any more: it was merged or split.",
+        remedy="Look at the strip below and choose again.",
+    )
+
+
 def merge_scene(project: Project, source_id: str, index: int) -> None:
     """Join a scene with the next one."""
     from ltx_wizard.dataset.scenes import merge_with_next

@@ -7,9 +7,10 @@ shown anew from disk. So a reload, a second tab and a restart of the app all sho
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import gradio as gr
 from gradio.components import Component
@@ -26,7 +27,10 @@ Updates = dict[Component, Any]
 Data = Mapping[str, str]
 Action = Callable[..., "Outcome | None"]
 Listener = Callable[..., object]
+Repeated = Literal["once", "multiple", "always_last"]
 
+_OF_VALUES = ("blur", "change", "input", "release")
+"""Events that tell a new value; the others are pressed."""
 
 _ADDRESS = """async () => {
   while (!window.wizard) await new Promise((done) => setTimeout(done, 20));
@@ -75,11 +79,13 @@ class Page:
     project: gr.Textbox
     step: gr.Textbox
     bus: gr.HTML
+    answered: gr.HTML
     nav: gr.HTML
     top: gr.HTML
     views: dict[str, StepView] = field(default_factory=dict[str, StepView])
     _wires: list[_Wire] = field(default_factory=list)
     _lights: list[_Light] = field(default_factory=list)
+    _rendering: threading.Lock = field(default_factory=threading.Lock)
 
     def on(
         self, listener: Listener, action: Action, inputs: Sequence[Component] = (), js: str | None = None
@@ -105,7 +111,9 @@ class Page:
         )
 
     def on_act(self, panel: gr.HTML, actions: Mapping[str, Action], inputs: Sequence[Component] = ()) -> None:
-        """Call actions[data-do](project path, data, *values) when something in a panel is clicked."""
+        """Call actions[data-do](project path, data, *values) when something in a panel is clicked. The page
+        sends one click after the other, in their order; none is left out.
+        """
 
         known = {"stop_job": _stop_job, **actions}
 
@@ -121,7 +129,12 @@ class Page:
         self.on_act(self.bus, {})
         for wire in self._wires:
             function = self._event_listener(wire.action) if wire.takes_event else self._listener(wire.action)
-            wire.listener(function, inputs=[self.project, self.step, *wire.inputs], js=wire.js, **shared)
+            wire.listener(
+                function,
+                inputs=[self.project, self.step, *wire.inputs],
+                js=wire.js,
+                **{**shared, "trigger_mode": _repeated(wire)},
+            )
         notices = [view.notice for view in self.views.values()]
         for light in self._lights:
             light.listener(
@@ -145,7 +158,8 @@ class Page:
             rendered.update(view.render(project))
             return outcome
 
-        shown = attempt(render)
+        with self._rendering:  # so that of two answers the one that is sent later read the disk later
+            shown = attempt(render)
         message = outcome.message if not shown.failed else shown.message
         goes = bool(outcome.go_to)
         return {**updates, **rendered, **self._frame(project, view.name, goes), view.notice: message}
@@ -176,7 +190,12 @@ class Page:
     def _event_listener(self, action: Action) -> Callable[..., Updates]:
         def run(event: gr.EventData, path: str, step: str, *values: object) -> Updates:
             data = {str(key): str(value) for key, value in (event._data or {}).items()}
-            return self._respond(path, step, lambda: action(path, data, *values))
+            click, said = data.pop("click", ""), data.pop("said", "")
+            updates = self._respond(path, step, lambda: action(path, data, *values))
+            failed = self.bus not in updates
+            if said:  # a click before this one, in the same line, was refused: the reason stays
+                updates = self._without_empty_notices(updates)
+            return {**updates, self.answered: json.dumps({"click": click, "failed": failed})}
 
         return run
 
@@ -210,6 +229,9 @@ class Page:
         if not data.get("again"):
             return self.show(path, step, Outcome(go_to=step))
         updates = self.show(path, step)  # a page that looks again leads nobody there, and what it says stays
+        return self._without_empty_notices(updates)
+
+    def _without_empty_notices(self, updates: Updates) -> Updates:
         notices = {view.notice for view in self.views.values()}
         return {part: value for part, value in updates.items() if part not in notices or value}
 
@@ -217,6 +239,16 @@ class Page:
         first = next(iter(self.views.values()))
         view = self.views.get(step, first)
         return first if view.needs_project and project is None and not exact else view
+
+
+def _repeated(wire: _Wire) -> Repeated:
+    """What Gradio does with an event while the same is still being answered. 'once' forgets it: right for a
+    button that is pressed twice, wrong for a value that was changed again, and for a panel, whose every
+    click is the same event.
+    """
+    if wire.takes_event:
+        return "multiple"
+    return "always_last" if getattr(wire.listener, "event_name", "") in _OF_VALUES else "once"
 
 
 def when_ready(script: str) -> str:

@@ -11,6 +11,7 @@ STEPS = (goal, videos, scenes, captions, check, recipe, train, lab, export)
 """In the order of the road. A new step is a new file and its name here."""
 
 _BUS_SCRIPT = when_ready("window.wizard.connect(element, props, trigger, watch, 'go', 'act')")
+_ANSWERED_SCRIPT = when_ready("window.wizard.answers(props, watch)")
 
 
 def build() -> gr.Blocks:
@@ -22,6 +23,9 @@ def build() -> gr.Blocks:
             project=gr.Textbox("", visible="hidden", elem_id="wz-project"),
             step=gr.Textbox("", visible="hidden", elem_id="wz-current-step"),
             bus=gr.HTML("", html_template="<div></div>", js_on_load=_BUS_SCRIPT, elem_id="wz-bus"),
+            answered=gr.HTML(
+                "", html_template="<div></div>", js_on_load=_ANSWERED_SCRIPT, elem_id="wz-answered"
+            ),
             nav=gr.HTML("", elem_id="wz-nav", apply_default_css=False),
             top=gr.HTML("", elem_id="wz-top", apply_default_css=False),
         )

@@ -68,6 +68,7 @@ def build(page: Page) -> StepView:
             "leave_out": _leave_out,
             "bring_back": _bring_back,
             "hold_out": _hold_out,
+            "train_on": _train_on,
             "hold_out_automatic": _hold_out_automatic,
             "hold_out_others": _hold_out_others,
             "set_mirror": lambda path, data: _set_copies(path, "data.mirror", data["value"]),
@@ -116,13 +117,22 @@ def _bring_back(path: str, data: Data) -> Outcome:
 
 
 def _hold_out(path: str, data: Data) -> Outcome:
-    chosen = _ids(data)
+    return _keep_for_validation(opened(path), _ids(data))
+
+
+def _train_on(path: str, data: Data) -> Outcome:
+    """Take clips out of those that are kept for validation now, not when the page was drawn."""
+    project = opened(path)
+    return _keep_for_validation(project, sorted(checking.held_out(project) - set(_ids(data))))
+
+
+def _keep_for_validation(project: Project, chosen: Sequence[str]) -> Outcome:
     if not chosen:
         raise BadInput(
             problem="No clip is left for validation.",
             remedy="Keep one, or let the app choose. To keep none, set the share to 0 in the step Recipe.",
         )
-    checking.choose_held_out(opened(path), chosen)
+    checking.choose_held_out(project, chosen)
     return Outcome()
 
 

@@ -130,15 +130,24 @@ def _save_controls(
 
 
 def _merge(path: str, data: Data) -> None:
-    datasets.merge_scene(opened(path), data["source"], int(data["index"]))
+    project = opened(path)
+    datasets.merge_scene(project, data["source"], _index(project, data))
 
 
 def _split(path: str, data: Data) -> None:
-    datasets.split_scene(opened(path), data["source"], int(data["index"]), float(data["at"]))
+    project = opened(path)
+    datasets.split_scene(project, data["source"], _index(project, data), float(data["at"]))
 
 
 def _toggle(path: str, data: Data) -> None:
-    datasets.toggle_scene(opened(path), data["source"], int(data["index"]))
+    project = opened(path)
+    index = _index(project, data)
+    if datasets.scenes(project)[data["source"]].scenes[index].keep != (data["keep"] == "1"):
+        datasets.toggle_scene(project, data["source"], index)
+
+
+def _index(project: Project, data: Data) -> int:
+    return datasets.scene_index(project, data["source"], int(data["frame"]))
 
 
 def _threshold_update(settings: SceneSettings) -> object:
@@ -215,6 +224,7 @@ def _video_json(project: Project, video: Source, found: SourceScenes) -> dict[st
 
 def _scene_json(project: Project, source_id: str, scene: Scene) -> dict[str, object]:
     return {
+        "frame": scene.start_frame,
         "start": round(scene.start_s, 3),
         "end": round(scene.end_s, 3),
         "frames": scene.frames,
