@@ -2,7 +2,7 @@
    itself, so it goes on showing the truth in every window; a typed token is sent once and not kept here. */
 (() => {
   "use strict";
-  const { el, fetchJson, choices } = window.wizard;
+  const { el, fetchJson, choices, linked } = window.wizard;
   const TICK_MS = 500, RUNNING_MS = 1000, WATCH_MS = 5000;
 
   window.wizard.define("download", (root) => {
@@ -121,12 +121,6 @@
     function notice(kind, { problem, remedy }) {
       return el(`div.wz-notice.wz-${kind}`, { role: kind === "bad" ? "alert" : "status" },
         el("div", {}, el("strong", {}, problem), remedy ? el("p", {}, ...linked(remedy)) : null));
-    }
-
-    /* Addresses in a sentence can be clicked. */
-    function linked(text) {
-      return text.split(/(https:\/\/[^\s,]+[^\s,.])/).map((piece, index) =>
-        index % 2 ? el("a", { href: piece, target: "_blank", rel: "noreferrer" }, piece) : piece);
     }
 
     function set(target, text) { if (target.textContent !== text) target.textContent = text; }

@@ -30,6 +30,9 @@ from ltx_wizard.models.weights import hub_parts, missing_parts
 _LISTING_HOLDS_S = 600.0
 """So long a listing of the hub is not asked for again; sizes on this disk are looked at every time."""
 
+_TOLD_FAILED_S = 24 * 3600.0
+"""So long a download that failed is told at the side of the window."""
+
 _listings: dict[tuple[str, str], tuple[float, tuple[HubFile, ...]]] = {}
 
 
@@ -67,6 +70,18 @@ class DownloadView:
         if self.progress is None or self.progress.per_second <= 0:
             return 0.0
         return (self.progress.total - self.progress.done) / self.progress.per_second
+
+
+@dataclass(frozen=True)
+class Ongoing:
+    """A download that runs, or that failed and was not tried again. id: of this very try. step: where in the
+    window its model is downloaded.
+    """
+
+    id: str
+    model: str
+    step: str
+    view: DownloadView
 
 
 def folder() -> Path:
@@ -146,6 +161,15 @@ def stop(model: str) -> None:
         jobs.stop(job)
 
 
+def ongoing() -> list[Ongoing]:
+    """Those that run, and after them those that failed lately; the newest first."""
+    newest: dict[str, JobFolder] = {}
+    for job in reversed(list_job_folders(folder())):
+        newest.setdefault(_model_of(job), job)
+    found = [item for model, job in newest.items() if (item := _ongoing(model, job)) is not None]
+    return sorted(found, key=lambda item: item.view.state != "running")
+
+
 def status(job: JobFolder) -> JobStatus:
     return jobs.status(job)
 
@@ -157,8 +181,7 @@ def view(model: str, ask_hub: bool = True) -> DownloadView:
         return DownloadView(spec.title, "local")
     job = last(model)
     if job is not None and jobs.is_active(job):
-        now = jobs.status(job)
-        return DownloadView(spec.title, "running", progress=now.progress, stopping=job.stop_file.exists())
+        return _running(spec, job)
     missing = tuple(part.replace("_", " ") for part in missing_parts(spec))
     if not missing:
         return DownloadView(spec.title, "here")
@@ -173,6 +196,28 @@ def view(model: str, ask_hub: bool = True) -> DownloadView:
     stopped = job is not None and jobs.status(job).state is JobState.STOPPED
     return DownloadView(
         spec.title, "missing", missing, found, stopped=stopped, problem=problem, remedy=remedy
+    )
+
+
+def _running(spec: Downloadable, job: JobFolder) -> DownloadView:
+    now = jobs.status(job).progress
+    return DownloadView(spec.title, "running", progress=now, stopping=job.stop_file.exists())
+
+
+def _ongoing(model: str, job: JobFolder) -> Ongoing | None:
+    try:
+        spec, tried = find_downloadable(model), job.read_job().created
+    except WizardError:
+        return None
+    tried_at = f"{job.name}-{tried:.0f}"
+    if jobs.is_active(job):
+        return Ongoing(tried_at, model, spec.step, _running(spec, job))
+    problem, remedy = _end_of(job)
+    ended_at = max(tried, jobs.status(job).updated_at)
+    if not problem or time.time() - ended_at > _TOLD_FAILED_S or not missing_parts(spec):
+        return None
+    return Ongoing(
+        tried_at, model, spec.step, DownloadView(spec.title, "missing", problem=problem, remedy=remedy)
     )
 
 

@@ -29,6 +29,26 @@ def download_json(model: str, ask_hub: bool = True) -> dict[str, object]:
     }
 
 
+def ongoing_json() -> list[dict[str, object]]:
+    """Downloads at the side of the window, on every step: those that run, and those that failed."""
+    return [
+        {
+            "id": item.id,
+            "model": item.model,
+            "title": item.view.title,
+            "step": item.step.lower(),
+            "where": item.step,
+            "share": _share(item.view),
+            "text": _amount(item.view) or _title(item.view),
+            "left": _left(item.view),
+            "stopping": item.view.stopping,
+            "problem": item.view.problem,
+            "remedy": item.view.remedy,
+        }
+        for item in downloads.ongoing()
+    ]
+
+
 def act(sent: dict[str, object]) -> dict[str, object]:
     """One of the buttons: start, stop, token, hub. Raises WizardError; gives what the panel shows then."""
     model, do = str(sent.get("model", "")), str(sent.get("do", ""))
@@ -71,15 +91,21 @@ def _text(view: DownloadView) -> str:
 
 
 def _progress_text(view: DownloadView) -> str:
+    return " · ".join(part for part in (_amount(view), _left(view)) if part)
+
+
+def _amount(view: DownloadView) -> str:
+    """How far and how fast."""
     now = view.progress
     if now is None or now.unit != "bytes":
         return ""
-    parts = [f"{bytes_text(now.done)} of {bytes_text(now.total)}"]
-    if now.per_second > 0:
-        parts.append(f"{bytes_text(round(now.per_second))}/s")
-    if view.seconds_left:
-        parts.append(f"{duration_text(view.seconds_left)} left")
-    return " · ".join(parts)
+    rate = f" · {bytes_text(round(now.per_second))}/s" if now.per_second > 0 else ""
+    return f"{bytes_text(now.done)} of {bytes_text(now.total)}{rate}"
+
+
+def _left(view: DownloadView) -> str:
+    counted = view.progress is not None and view.progress.unit == "bytes"
+    return f"{duration_text(view.seconds_left)} left" if counted and view.seconds_left else ""
 
 
 def _share(view: DownloadView) -> float:

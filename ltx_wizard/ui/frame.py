@@ -33,6 +33,7 @@ def navigation(titles: list[tuple[str, str]], current: str, project: Project | N
         h("a.wz-brand", _logo(), h("span", "LTX Wizard"), href="/", data_home="1"),
         h("nav.wz-steps", steps, aria_label="Steps"),
         h("div.wz-grow"),
+        h("div", id="wz-fetches"),
         _job_strip(),
         _machine(),
     )

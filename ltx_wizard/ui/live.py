@@ -18,7 +18,7 @@ from ltx_wizard.core.run import JobFolder, JobStatus
 from ltx_wizard.core.units import duration_text, rate_text
 from ltx_wizard.ui import lab_live, workbench_live
 from ltx_wizard.ui.boundary import opened
-from ltx_wizard.ui.download_panel import act, download_json
+from ltx_wizard.ui.download_panel import act, download_json, ongoing_json
 from ltx_wizard.ui.steps import train_runs
 from ltx_wizard.ui.steps.check_data import clips_json
 from ltx_wizard.ui.steps.train_data import Had, run_curves_json, run_json, save_plots
@@ -96,13 +96,13 @@ def machine_json() -> dict[str, object]:
 
 
 def _status(request: Request) -> dict[str, object]:
-    machine: dict[str, object] = {"machine": machine_json()}
+    shared: dict[str, object] = {"machine": machine_json(), "downloads": ongoing_json()}
     path = request.query_params.get("project", "")
     if not path:
-        return machine
+        return shared
     project = opened(path)
     job = jobs.active_job(project)
-    return {**machine, "job": job_json(job) if job else None, "revision": revision(project)}
+    return {**shared, "job": job_json(job) if job else None, "revision": revision(project)}
 
 
 def _run(request: Request) -> dict[str, object]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fake_hub import FakeHub, running
 
+from ltx_wizard.core.project import Project, ProjectSettings
 from ltx_wizard.models.catalog import LTXV_2B_096_DEV
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
@@ -84,3 +86,64 @@ def test_a_gated_model_is_downloaded_with_a_token_stopped_and_gone_on_with(
     window.shot("4-download-done")
     written = [path for path in app.home.rglob("*") if path.is_file()]
     assert written and not any(TOKEN.encode() in path.read_bytes() for path in written)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    settings = ProjectSettings.model_validate({"name": "Neon rain", "model": "embedded"})
+    return Project.create(tmp_path / "home" / "neon", settings)
+
+
+def test_a_download_stands_at_the_side_on_every_step_with_stop_and_the_way_back(
+    server: FakeHub, window: Any, app: Any, project: Project
+) -> None:
+    page, strip = window.page, window.page.locator("#wz-fetches .wz-fetch")
+    server.bytes_per_s = 300_000
+    page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=videos")
+    page.locator("html[data-step='videos'][data-ready]").wait_for(state="attached")
+    expect(strip).to_have_count(0)
+    page.evaluate(
+        """model => wizard.fetchJson("/wizard/live/download/do", { method: "POST", headers:
+        { "Content-Type": "application/json" }, body: JSON.stringify({ model, do: "start" }) })""",
+        LTXV_2B_096_DEV.id,
+    )
+    expect(strip).to_contain_text(LTXV_2B_096_DEV.title)
+    expect(strip).to_contain_text("/s", timeout=30_000)
+    expect(strip).to_contain_text(" left")
+    expect(page.locator("#wz-strip")).to_contain_text("No job running")
+    assert "% downloading" in page.title()
+    window.shot("5-download-strip")
+    page.locator("[data-go='train']").click()
+    page.locator("html[data-step='train']").wait_for(state="attached")
+    expect(strip).to_contain_text("/s")
+    page.reload()
+    expect(strip).to_contain_text("/s", timeout=30_000)
+    strip.locator(".wz-fetch-title").click()
+    page.locator("html[data-step='goal']").wait_for(state="attached")
+    strip.get_by_role("button", name="Stop").click()
+    expect(strip).to_have_count(0, timeout=30_000)
+
+    server.bytes_per_s = 0
+    server.corrupt.update({path: 2 for files in server.repositories.values() for path in files})
+    page.locator("[data-go='captions']").click()
+    page.evaluate(
+        """model => wizard.fetchJson("/wizard/live/download/do", { method: "POST", headers:
+        { "Content-Type": "application/json" }, body: JSON.stringify({ model, do: "start" }) })""",
+        LTXV_2B_096_DEV.id,
+    )
+    page.evaluate("wizard.poll()")
+    alert = strip.get_by_role("alert")
+    expect(alert).to_contain_text("arrived wrong twice", timeout=30_000)
+    expect(alert).to_contain_text("Try again later")
+    window.shot("6-download-strip-failed")
+    page.reload()
+    strip.get_by_role("button", name="Go to Goal").click(timeout=30_000)
+    page.locator("html[data-step='goal']").wait_for(state="attached")
+    strip.get_by_role("button", name="Close").click()
+    expect(strip).to_have_count(0)
+    page.reload()
+    page.locator("html[data-step='goal'][data-ready]").wait_for(state="attached")
+    page.wait_for_timeout(1500)
+    expect(strip).to_have_count(0)
+    left_while_asking = "Connection errored out"  # as Gradio says of a reload before its answer
+    window.complaints[:] = [said for said in window.complaints if left_while_asking not in said]

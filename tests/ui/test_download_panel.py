@@ -131,3 +131,38 @@ def test_pages_of_others_cannot_post_and_nonsense_is_refused(client: TestClient,
     assert downloads.last(MODEL) is None
     answer = client.get("/wizard/live/download", params={"model": "no-such-model", "ask": 1})
     assert answer.status_code == 422
+
+
+def at_the_side(client: TestClient) -> list[dict[str, object]]:
+    return client.get("/wizard/live/status").json()["downloads"]
+
+
+def test_a_running_download_stands_at_the_side_of_every_step_and_goes_when_it_is_stopped(
+    client: TestClient, server: FakeHub
+) -> None:
+    assert at_the_side(client) == []
+    server.bytes_per_s = 150_000
+    do(client, do="start")
+    end = time.monotonic() + 60
+    while "B/s" not in str((now := at_the_side(client))[0]["text"]):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert now[0]["title"] == LTXV_2B_096_DEV.title and now[0]["step"] == "goal"
+    assert " of 977 KB" in str(now[0]["text"]) and str(now[0]["left"]).endswith(" left")
+    assert 0 < float(str(now[0]["share"])) < 1 and not now[0]["problem"]
+    do(client, do="stop")
+    wait_for(client, "missing")
+    assert at_the_side(client) == []
+
+
+def test_a_failed_download_stands_at_the_side_with_what_to_do_until_it_is_tried_again(
+    client: TestClient, server: FakeHub
+) -> None:
+    server.corrupt[LTXV_2B_096_DEV.address("transformer")[1]] = 2
+    do(client, do="start")
+    wait_for(client, "missing")
+    (failed,) = at_the_side(client)
+    assert "arrived wrong twice" in str(failed["problem"]) and "Try again" in str(failed["remedy"])
+    do(client, do="start")
+    wait_for(client, "here")
+    assert at_the_side(client) == []
