@@ -230,9 +230,17 @@ def _add_training_commands(command: Callable[..., Add]) -> None:
     add = command("export", training.export, "Write LoRA files for diffusers and ComfyUI, verified.", True)
     _project(add)
     add("--run", default=None, metavar="NAME", help="name of its folder; default: the newest")
-    add("--step", type=int, default=None, help="which checkpoint; default: the recommended one")
-    add("--name", default="", help="name of the files; default: the project's")
-    add("--strength", type=float, default=1.0, help="folded into the files; default: 1")
+    add(
+        "--step", type=int, default=None, help="which; default: the one kept in the Lab, else the recommended"
+    )
+    add("--lora", type=Path, default=None, metavar="FILE", help="made elsewhere, in place of a checkpoint")
+    add("--name", default="", help="name of the files; default: the project's, or the file's")
+    add(
+        "--strength",
+        type=float,
+        default=None,
+        help="folded into the files; default: as kept in the Lab, else 1",
+    )
 
 
 def _project(add: Add) -> None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltx_wizard.app import datasets
+from ltx_wizard.app import datasets, jobs
+from ltx_wizard.app.lab_loras import is_there
 from ltx_wizard.core.documents import read_document
-from ltx_wizard.core.errors import WizardError
+from ltx_wizard.core.errors import BadSetting, WizardError
+from ltx_wizard.core.lab import LabFolder, LabLora
+from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Project, ProjectSettings, filled_prompt, trained_caption
 from ltx_wizard.core.recipe import parse_bucket
+from ltx_wizard.core.run import ExportJob, JobFolder
 from ltx_wizard.interop.export_record import ExportRecord
+from ltx_wizard.interop.lora_keys import LoraFile, recognise_lora
 from ltx_wizard.models.catalog import find_model
+from ltx_wizard.models.recognise import linear_layers
 from ltx_wizard.models.spec import ModelSpec
-from ltx_wizard.models.weights import ON_THIS_COMPUTER
+from ltx_wizard.models.weights import ON_THIS_COMPUTER, find_files
 
 _CLASSES = {
     "transformer": "LTXVideoTransformer3DModel",
@@ -25,16 +31,20 @@ _CLASSES = {
 _WITHOUT_DTYPE = ("scheduler",)
 _HUB = "https://huggingface.co"
 _LONGEST_PROMPT = 600
+MOST_STRENGTH = 4.0
 
 
 @dataclass(frozen=True)
 class ExportedLora:
-    """One export. size: of the diffusers file, in bytes. verified: what was checked, in words."""
+    """One export. size: of the diffusers file, in bytes. verified: what was checked, in words. made_from:
+    name of a file made elsewhere; then run is empty.
+    """
 
     file: Path
     comfyui_file: Path | None
     run: str
     step: int
+    made_from: str
     size: int
     verified: tuple[str, ...]
     snippet: str
@@ -45,6 +55,49 @@ def exports(project: Project) -> list[ExportedLora]:
     records = [record for path in _record_files(project) if (record := _read(path)) is not None]
     newest_first = sorted(records, key=lambda record: record.created, reverse=True)
     return [made for record in newest_first if (made := _exported(project, record)) is not None]
+
+
+def made_elsewhere(project: Project) -> list[LabLora]:
+    """The LoRA files that were brought into the Lab and are on disk."""
+    folder = LabFolder(project)
+    loras = folder.read().loras if folder.exists() else ()
+    return [lora for lora in loras if not lora.run and is_there(project, lora)]
+
+
+def fit_to_lab(project: Project, lora: LabLora) -> LoraFile:
+    """A file of the Lab as it fits the Lab's model. Raises NotFound, or BadInput that says why not."""
+    return _fitted(project.path(lora.file), find_model(LabFolder(project).read().model))
+
+
+def start_of_lab(project: Project, lora: LabLora, name: str, strength: float = 1.0) -> JobFolder:
+    """Write a file of the Lab in both forms. Raises as fit_to_lab does."""
+    return start_of_file(
+        project, project.path(lora.file), name, strength, find_model(LabFolder(project).read().model)
+    )
+
+
+def start_of_file(
+    project: Project, file: Path, name: str, strength: float = 1.0, spec: ModelSpec | None = None
+) -> JobFolder:
+    """Write a LoRA made elsewhere in both forms. spec: the model that it must fit, else the project's.
+
+    Raises NotFound, or BadInput that says why it is no LoRA for this model, or BadSetting; then no job is
+    started.
+    """
+    refuse_strength(strength)
+    spec = spec or datasets.model_spec(project)
+    path = whole_path(file)
+    _fitted(path, spec)
+    return jobs.start(project, ExportJob(lora_file=str(path), model=spec.id, strength=strength, name=name))
+
+
+def refuse_strength(strength: float) -> None:
+    """Raises BadSetting for one that cannot be folded into a file."""
+    if not 0 < strength <= MOST_STRENGTH:
+        raise BadSetting(
+            problem=f"A strength of {strength:g} cannot be folded into the files.",
+            remedy=f"Choose one above 0, up to {MOST_STRENGTH:g}.",
+        )
 
 
 def python_snippet(spec: ModelSpec, lora: Path, prompt: str) -> str:
@@ -82,6 +135,10 @@ def python_snippet(spec: ModelSpec, lora: Path, prompt: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _fitted(path: Path, spec: ModelSpec) -> LoraFile:
+    return recognise_lora(path, linear_layers(find_files(spec).transformer), spec.title)
+
+
 def _record_files(project: Project) -> list[Path]:
     return sorted(project.exports_folder.glob("*.json")) if project.exports_folder.is_dir() else []
 
@@ -105,6 +162,7 @@ def _exported(project: Project, record: ExportRecord) -> ExportedLora | None:
         comfyui_file=comfyui_file if comfyui_file.is_file() else None,
         run=record.run,
         step=record.step,
+        made_from=record.made_from,
         size=size,
         verified=record.verified,
         snippet=_snippet(project, record, file),

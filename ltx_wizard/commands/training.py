@@ -9,13 +9,15 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from ltx_wizard.app import datasets, jobs, memory_plan, recipes
+from ltx_wizard.app import datasets, exports, jobs, lab, memory_plan, recipes
 from ltx_wizard.app.advisor import Advice, advise, recommended_checkpoint
 from ltx_wizard.app.lab import sample_size
+from ltx_wizard.app.lab_loras import is_there
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
 from ltx_wizard.commands.following import event_count, follow
 from ltx_wizard.core.errors import BadSetting, NotFound, NotReady
+from ltx_wizard.core.lab import LabLora
 from ltx_wizard.core.project import Project, filled_prompt, safe_file_stem
 from ltx_wizard.core.recipe import recipe_settings, with_settings
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob, TrainJob
@@ -64,12 +66,23 @@ def sample(given: Namespace, console: Console) -> int:
 
 
 def export(given: Namespace, console: Console) -> int:
-    """Write the LoRA for diffusers and for ComfyUI, and verify both."""
+    """Write the LoRA for diffusers and for ComfyUI, and verify both. Without saying which: the one that was
+    kept in the Lab, else the recommended checkpoint.
+    """
     project = opened(given.project)
+    strength = 1.0 if given.strength is None else given.strength
+    if given.lora is not None:
+        name = given.name or safe_file_stem(given.lora.stem)
+        console.result(_written(exports.start_of_file(project, given.lora, name, strength), project, console))
+        return 0
+    kept = lab.kept(project) if given.run is None and given.step is None else None
+    if kept is not None and is_there(project, kept[0]):
+        console.result(_export_kept(project, kept, given, console))
+        return 0
     run = _chosen_run(project, given.run)
     step = given.step if given.step is not None else _recommended_step(run, console)
     name = given.name or safe_file_stem(project.read_settings().name)
-    console.result(export_lora(project, run, step, name, given.strength, console))
+    console.result(export_lora(project, run, step, name, strength, console))
     return 0
 
 
@@ -77,14 +90,34 @@ def export_lora(
     project: Project, run: JobFolder, step: int, name: str, strength: float, console: Console
 ) -> dict[str, JsonValue]:
     """Gives lora and lora_comfyui, as full paths, and verified: sentences."""
-    result = follow(jobs.start_export(project, run.name, step, name, strength), console).result
+    exports.refuse_strength(strength)
+    written = _written(jobs.start_export(project, run.name, step, name, strength), project, console)
+    return {"run": run.name, "step": step, **written}
+
+
+def _export_kept(
+    project: Project, kept: tuple[LabLora, float], given: Namespace, console: Console
+) -> dict[str, JsonValue]:
+    lora, strength = kept[0], kept[1] if given.strength is None else given.strength
+    console.say(f"Taking what was kept in the Lab: {lora.title} at {strength:g}.")
+    if not lora.run:
+        return _written(
+            exports.start_of_lab(project, lora, given.name or lora.title, strength), project, console
+        )
+    name = given.name or safe_file_stem(project.read_settings().name)
+    return export_lora(project, jobs.find_run(project, lora.run), lora.step, name, strength, console)
+
+
+def _written(job: JobFolder, project: Project, console: Console) -> dict[str, JsonValue]:
+    """Follows an export to its end."""
+    result = follow(job, console).result
     lora, comfyui = paths_in(project.folder, [result["lora"], result["lora_comfyui"]])
     console.say(f"For diffusers: {lora}")
     console.say(f"For ComfyUI:   {comfyui}")
     verified = result.get("verified", [])
     for sentence in verified if isinstance(verified, list) else []:
         console.say(f"  {sentence}")
-    return {"run": run.name, "step": step, "lora": lora, "lora_comfyui": comfyui, "verified": verified}
+    return {"lora": lora, "lora_comfyui": comfyui, "verified": verified}
 
 
 def settings_of(assignments: Sequence[str], steps: int | None = None) -> dict[str, object]:

@@ -13,8 +13,9 @@ class ExportRecord(Document):
     name: str
     file: str = Field(description="For diffusers.")
     comfyui_file: str = Field(description="For ComfyUI: the same weights under the model's original names.")
-    run: str
-    step: int
+    run: str = ""
+    step: int = 0
+    made_from: str = Field(default="", description="Name of a file made elsewhere, in place of run and step.")
     strength: float
     model: str = Field(description="Catalog id or folder of the base model.")
     trigger_word: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ltx_wizard import __version__
@@ -11,7 +12,10 @@ from ltx_wizard.models.spec import ModelSpec
 
 @dataclass(frozen=True)
 class LoraFacts:
-    """What is known of a LoRA when it is exported. alpha: as trained; it is folded into the weights."""
+    """What is known of a LoRA when it is exported. alpha: as trained; it is folded into the weights.
+
+    made_from: name of a file made elsewhere; what its trainer did is then not known here.
+    """
 
     title: str
     rank: int
@@ -23,6 +27,34 @@ class LoraFacts:
     clips: int
     buckets: tuple[str, ...]
     fps: float
+    made_from: str = ""
+
+
+_KEPT = ("modelspec.author", "modelspec.license", "modelspec.description", "modelspec.usage_hint", "license")
+"""Of the header of a file made elsewhere: who made it and what may be done with it."""
+
+
+def trigger_in(metadata: Mapping[str, str]) -> str:
+    """The trigger word that a file's header names; empty: none."""
+    return (metadata.get("trigger_word") or metadata.get("modelspec.trigger_phrase") or "").strip()
+
+
+def converted_header(facts: LoraFacts, spec: ModelSpec, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Of a file made elsewhere: what its own header says of maker and licence, and nothing of how it was
+    trained. An alpha or adapter settings in it are left out: both are folded into the weights.
+    """
+    unknown = (
+        "alpha",
+        "target_modules",
+        "training_steps",
+        "dataset_clips",
+        "buckets",
+        "fps",
+        "ss_tag_frequency",
+    )
+    made = {name: value for name, value in header(facts, spec).items() if name not in unknown}
+    kept = {name: metadata[name] for name in _KEPT if metadata.get(name)}
+    return {**kept, **made, "converted_from": facts.made_from}
 
 
 def header(facts: LoraFacts, spec: ModelSpec) -> dict[str, str]:

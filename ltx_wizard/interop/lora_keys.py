@@ -67,13 +67,14 @@ class LoraLayer:
 @dataclass(frozen=True)
 class LoraFile:
     """A LoRA for this model. layers: by diffusers' name of the module. scale: of the whole file, as its
-    header says; alphas among its weights come on top.
+    header says; alphas among its weights come on top. metadata: of the header, as it is.
     """
 
     path: Path
     form: str
     layers: Mapping[str, LoraLayer]
     scale: float
+    metadata: Mapping[str, str]
 
     @property
     def rank(self) -> int:
@@ -114,7 +115,7 @@ def recognise_lora(path: Path, model_layers: Mapping[str, tuple[int, int]], mode
         _refuse_other_size(path, module, layer, model_layers[module], header, model_title)
     form = ", ".join(sorted({_FORMS.get(prefix, "kohya" if prefix in _KOHYA_PREFIXES else "original")
                              for prefix in prefixes}))  # fmt: skip
-    return LoraFile(path, form, layers, _scale_in_header(header))
+    return LoraFile(path, form, layers, _scale_in_header(header), header.metadata)
 
 
 def _lora_header(path: Path) -> Header:

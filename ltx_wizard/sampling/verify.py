@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,12 +21,15 @@ from ltx_wizard.core.run import ExportJob, JobFolder, TrainJob
 from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.interop.export_record import ExportRecord
 from ltx_wizard.interop.key_names import COMFYUI_PREFIX, DIFFUSERS_PREFIX, module_of, to_comfyui, to_diffusers
-from ltx_wizard.interop.lora_file import LoraFacts, header
+from ltx_wizard.interop.lora_file import LoraFacts, converted_header, header, trigger_in
+from ltx_wizard.interop.lora_keys import recognise_lora
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.lora import folded
 from ltx_wizard.models.ltx_video import load_scheduler, transformer_structure
+from ltx_wizard.models.recognise import linear_layers
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import find_files
+from ltx_wizard.sampling.lora_swap import lora_weights_of
 
 STAGE = "Exporting"
 EXPORT_DTYPE = torch.bfloat16
@@ -34,16 +38,10 @@ EXPORT_DTYPE = torch.bfloat16
 
 def run_export(project: Project, folder: JobFolder, job: ExportJob, report: Report) -> dict[str, JsonValue]:
     """Write exports/<name>.safetensors and <name>-comfyui.safetensors and verify both. Raises WizardError."""
-    run = JobFolder.open(project.runs_folder / job.run)
-    trained = run.read_job().settings
-    if not isinstance(trained, TrainJob):
-        raise NotFound(problem=f"{job.run} is not a training.", remedy="Choose a run of this project.")
     progress(report, STAGE, 0, 3)
-    spec = find_model(trained.recipe.model)
-    weights = _read_checkpoint(run, job.step)
-    scale = job.strength * trained.recipe.lora.alpha / trained.recipe.lora.rank
-    exported = {name: value.to(EXPORT_DTYPE) for name, value in folded(weights, scale).items()}
-    facts = header(_facts(project, trained, job), spec)
+    source = _made_elsewhere(job) if job.lora_file else _checkpoint(project, job)
+    spec, facts = source.spec, source.header
+    exported = {name: value.to(EXPORT_DTYPE) for name, value in folded(source.weights, source.scale).items()}
     name = _free_name(project, safe_file_stem(job.name))
     file = project.exports_folder / f"{name}.safetensors"
     comfyui_file = project.exports_folder / f"{name}-comfyui.safetensors"
@@ -59,15 +57,64 @@ def run_export(project: Project, folder: JobFolder, job: ExportJob, report: Repo
         comfyui_file=project.relative(comfyui_file),
         run=job.run,
         step=job.step,
+        made_from=source.made_from,
         strength=job.strength,
         model=spec.id,
-        trigger_word=project.read_settings().trigger_word,
+        trigger_word=source.trigger_word,
         verified=tuple(verified),
         created=time.time(),
     )
     write_document(project.exports_folder / f"{name}.json", record)
     progress(report, STAGE, 3, 3)
     return {"lora": record.file, "lora_comfyui": record.comfyui_file, "verified": list(verified)}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is exported. weights: under diffusers' names, fp32. scale: folded into them. header: of the files.
+    made_from: name of a file made elsewhere; empty: a checkpoint.
+    """
+
+    weights: Mapping[str, Tensor]
+    scale: float
+    spec: ModelSpec
+    header: dict[str, str]
+    trigger_word: str
+    made_from: str = ""
+
+
+def _checkpoint(project: Project, job: ExportJob) -> _Source:
+    run = JobFolder.open(project.runs_folder / job.run)
+    trained = run.read_job().settings
+    if not isinstance(trained, TrainJob):
+        raise NotFound(problem=f"{job.run} is not a training.", remedy="Choose a run of this project.")
+    spec, lora = find_model(trained.recipe.model), trained.recipe.lora
+    return _Source(
+        weights=_read_checkpoint(run, job.step),
+        scale=job.strength * lora.alpha / lora.rank,
+        spec=spec,
+        header=header(_facts(project, trained, job), spec),
+        trigger_word=project.read_settings().trigger_word,
+    )
+
+
+def _made_elsewhere(job: ExportJob) -> _Source:
+    """Raises NotFound, or BadInput that says why the file is no LoRA for the model."""
+    spec = find_model(job.model)
+    found = recognise_lora(Path(job.lora_file), linear_layers(find_files(spec).transformer), spec.title)
+    trigger = trigger_in(found.metadata)
+    facts = LoraFacts(
+        title=job.name, rank=found.rank, alpha=found.rank, strength=job.strength, target_modules=(),
+        trigger_word=trigger, step=0, clips=0, buckets=(), fps=spec.fps, made_from=found.path.name,
+    )  # fmt: skip
+    return _Source(
+        weights={name: value.float() for name, value in lora_weights_of(found).items()},
+        scale=job.strength * found.scale,
+        spec=spec,
+        header=converted_header(facts, spec, found.metadata),
+        trigger_word=trigger,
+        made_from=found.path.name,
+    )
 
 
 def verify(file: Path, comfyui_file: Path, spec: ModelSpec) -> list[str]:
@@ -88,7 +135,7 @@ def verify(file: Path, comfyui_file: Path, spec: ModelSpec) -> list[str]:
     _check_equal(weights, comfyui, comfyui_file)
     lively = sum(bool(value.any()) for name, value in weights.items() if name.endswith("lora_B.weight"))
     if lively == 0:
-        raise _failed(file, "all of its updates are zero: it was exported before the first step")
+        raise _failed(file, "all of its updates are zero, as before the first step")
     loaded = _loaded_modules(transformer, file, spec)
     expected = {module_of(name, DIFFUSERS_PREFIX) for name in weights}
     if loaded != expected:
@@ -183,5 +230,5 @@ def _loaded_modules(transformer: LTXVideoTransformer3DModel, file: Path, spec: M
 def _failed(file: Path, why: str) -> JobFailed:
     return JobFailed(
         problem=f"{file.name} does not fit the model: {why}.",
-        remedy="Export another checkpoint. The file is kept for a look, but do not use it.",
+        remedy="Export another one. The file is kept for a look, but do not use it.",
     )

@@ -16,11 +16,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ltx_wizard.core.errors import JobFailed, NotFound
+from ltx_wizard.app import exports
+from ltx_wizard.core.errors import BadInput, JobFailed, NotFound
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import LoraSettings, MemorySettings, Recipe
 from ltx_wizard.core.report import SilentReport
 from ltx_wizard.core.run import ExportJob, Job, JobFolder, SampleJob, TrainJob
+from ltx_wizard.interop.key_names import to_comfyui
 from ltx_wizard.models.catalog import EMBEDDED
 from ltx_wizard.models.lora import add_lora, lora_weights
 from ltx_wizard.models.ltx_video import load_transformer
@@ -213,3 +215,62 @@ def _sampled_by_the_app(project: Project, lora_file: str) -> np.ndarray:
     assert result["samples"] == [made.relative_to(folder.folder).as_posix()]
     with av.open(str(made)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
+
+
+def _stranger_form(run: JobFolder, path: Path, form: str) -> tuple[Path, float]:
+    """The run's LoRA as another trainer writes it, with an alpha of twice the rank; and what alpha does."""
+    trained = load_file(run.checkpoint_folder(10) / "lora.safetensors")
+    if form == "diffusers":
+        adapter = json.dumps({"transformer.lora_alpha": 8, "transformer.r": 4})
+        save_file(trained, path, metadata={"lora_adapter_metadata": adapter, "trigger_word": "zib"})
+        return path, 2.0
+    weights: dict[str, torch.Tensor] = {}
+    for key, value in trained.items():
+        stem, _, half = key.removeprefix("transformer.").rpartition(".lora_")
+        original = to_comfyui(f"transformer.{stem}").removeprefix("diffusion_model.")
+        name = f"lora_unet_{original.replace('.', '_')}"
+        weights[f"{name}.lora_{'down' if half == 'A.weight' else 'up'}.weight"] = value.half()
+        weights[f"{name}.alpha"] = torch.tensor(8.0)
+    about = {"modelspec.trigger_phrase": "zib", "modelspec.author": "Ada", "ss_network_alpha": "8"}
+    save_file(weights, path, metadata=about)
+    return path, 2.0
+
+
+@pytest.mark.parametrize("form", ["diffusers", "kohya"])
+def test_a_lora_made_elsewhere_is_written_in_both_forms_with_its_alpha_folded(
+    project: Project, run: JobFolder, tmp_path: Path, form: str
+) -> None:
+    made, scale = _stranger_form(run, tmp_path / "neon.safetensors", form)
+    file, comfyui = _export(project, run, name="neon", lora_file=str(made), model="embedded", strength=0.5)
+    trained, exported, comfy = (
+        load_file(run.checkpoint_folder(10) / "lora.safetensors"),
+        load_file(file),
+        load_file(comfyui),
+    )
+    assert exported.keys() == trained.keys() and len(comfy) == len(exported)
+    for key, value in trained.items():
+        factor = 0.5 * scale if key.endswith("lora_B.weight") else 1.0
+        assert torch.allclose(exported[key].float(), value * factor, rtol=2e-2, atol=1e-5)
+        assert torch.equal(comfy[to_comfyui(key)], exported[key])
+    with safe_open(file, "pt") as opened:
+        header = opened.metadata()
+    assert "lora_adapter_metadata" not in header, "diffusers would apply alpha a second time"
+    assert (header["trigger_word"], header["converted_from"], header["rank"]) == (
+        "zib", "neon.safetensors", "4",
+    )  # fmt: skip
+    assert header["ss_network_alpha"] == "4" and "training_steps" not in header
+    assert header.get("modelspec.author") == ("Ada" if form == "kohya" else None)
+    record = exports.exports(project)[0]
+    assert (record.made_from, record.file.stem) == ("neon.safetensors", "neon")
+    assert len(record.verified) == 4
+
+
+def test_a_lora_of_another_size_is_not_written_and_says_why(project: Project, tmp_path: Path) -> None:
+    name = "diffusion_model.transformer_blocks.0.attn1.to_q"
+    other = {f"{name}.lora_A.weight": torch.ones(4, 2048), f"{name}.lora_B.weight": torch.ones(2048, 4)}
+    save_file(other, tmp_path / "large.safetensors")
+    job = ExportJob(name="x", lora_file=str(tmp_path / "large.safetensors"), model="embedded")
+    with pytest.raises(BadInput, match="another size of model") as caught:
+        run_export(project, JobFolder(project.jobs_folder / "export"), job, SilentReport())
+    assert "the model that it was trained on" in caught.value.remedy
+    assert not project.exports_folder.is_dir() or not list(project.exports_folder.iterdir())

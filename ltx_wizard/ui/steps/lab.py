@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ltx_wizard.app import jobs, lab
+from ltx_wizard.app import exports, jobs, lab
 from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.lab import LabFolder
 from ltx_wizard.core.project import Project
@@ -29,11 +29,11 @@ def build(page: Page) -> StepView:
     def render(project: Project | None) -> Updates:
         assert project is not None
         kept = lab.kept(project)
-        label = f"Export {kept[0].title} at {kept[1]:g}" if kept and kept[0].run else "Export a LoRA"
+        label = f"Export {kept[0].title} at {kept[1]:g}" if kept else "Export a LoRA"
         return {
             head: _head(project),
             bench: json.dumps({"project": str(project.folder), "stamp": _stamp(project)}),
-            primary: gr.update(value=label, interactive=_has_checkpoints(project)),
+            primary: gr.update(value=label, interactive=_has_loras(project)),
         }
 
     page.on(upload.upload, _bring_in, [upload])
@@ -56,8 +56,8 @@ def _stamp(project: Project) -> str:
     return f"{changed} {job.name if job else ''} {bool(job and jobs.is_active(job))}"
 
 
-def _has_checkpoints(project: Project) -> bool:
-    return any(run.saved_steps() for run in jobs.runs(project))
+def _has_loras(project: Project) -> bool:
+    return any(run.saved_steps() for run in jobs.runs(project)) or bool(exports.made_elsewhere(project))
 
 
 def _head(project: Project) -> Markup:
