@@ -13,7 +13,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
 _JOB_MS = 240_000
-STEPS, EVERY = 80, 20
+STEPS, EVERY = 160, 40
 _CAPTION = "A large pink square floats up quickly against a plain slate background. The camera stays still."
 
 
@@ -68,14 +68,19 @@ def test_the_sample_project_becomes_an_exported_lora_though_the_app_is_killed_me
     expect(page.locator("#train-primary")).to_have_text("Training ...")
     expect(page.locator(".wz-sample").nth(samples - 1)).to_be_attached()
     expect(page.locator(f".wz-sample[data-step='{EVERY}']")).not_to_have_count(0, timeout=_JOB_MS)
+    page.locator("#train-pause").click()  # so that it is in the middle, however fast the computer
+    expect(page.locator("#train-pause")).to_have_text("Go on")
     samples = page.locator(".wz-sample").count()
     losses_shown(page, at_least=EVERY)
 
     reload(window)
     at_step(page, "train")
     expect(page.locator("#train-primary")).to_have_text("Training ...")
+    expect(page.locator("#train-pause")).to_have_text("Go on")
     expect(page.locator(".wz-sample").nth(samples - 1)).to_be_attached()
     losses_shown(page, at_least=EVERY)
+    page.locator("#train-pause").click()
+    expect(page.locator("#train-pause")).to_have_text("Pause")
     page.mouse.wheel(0, 90)  # the chart and the samples in one picture
     window.shot("7-train")
     wait_until_trained(page)
