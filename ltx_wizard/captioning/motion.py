@@ -500,7 +500,7 @@ def _camera(steps: Sequence[_Step]) -> tuple[tuple[str, ...], str, bool]:
         )
     )
     named = [move.name for move in (pan, tilt, zoom, roll) if move.name]
-    if _jitter(known) > _HANDHELD_JITTER:
+    if _jitter([step for step in known if step.seen or step.dx or step.dy]) > _HANDHELD_JITTER:
         named.append("handheld")
     speed = max(abs(move.per_s) for move in (pan, tilt, zoom))
     word = {"slow": "slowly", "fast": "quickly"}.get(_speed_word(speed), "") if speed else ""
@@ -545,7 +545,8 @@ def _move(
 
 
 def _jitter(steps: Sequence[_Step]) -> float:
-    """What is left of the camera's path after smoothing over five steps, in shares of the width.
+    """What is left of the camera's path after smoothing over five steps, in shares of the width. steps: those
+    that were seen to move or to stand; one that stands for want of anything to see would be a jerk.
 
     As a standard deviation would be, but from mean distances: one bad step does not shake a camera.
     """

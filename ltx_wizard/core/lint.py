@@ -49,7 +49,7 @@ class Part(str, Enum):
     TIME = "events over time"
 
 
-MEASURED_METHOD = 4
+MEASURED_METHOD = 5
 """Raised where the same clip may be measured otherwise than before: older measurements are then made again."""
 
 

@@ -261,9 +261,12 @@ def test_a_sky_over_a_land_that_pans_is_enough_to_be_sure(
     """Half of the picture is plain, but what moves reaches from side to side."""
     frames = filmed(stills["bikes"], *camera_moves()["pans right"])
     frames[:, : SIZE[1] // 2] = (120, 160, 220)
-    facts = measure_motion(make_video(frames=frames, fps=FPS))
-    assert facts.camera == ("pans right",)
-    assert facts.camera_sure
+    for seed in range(6):  # noise that nobody sees: a step with too little to follow is no jerk of the camera
+        noise = np.random.default_rng(seed).integers(-1, 2, frames.shape)
+        noisy = np.clip(frames + noise, 0, 255).astype(np.uint8)
+        facts = measure_motion(make_video(frames=noisy, fps=FPS))
+        assert facts.camera == ("pans right",)
+        assert facts.camera_sure
 
 
 def test_a_portrait_clip_is_measured(make_video: Callable, numbered: Callable) -> None:
