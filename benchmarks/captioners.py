@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from ltx_wizard.app.captioner_measures import WHOLE_CARD_GIB
 from ltx_wizard.core import places
 from ltx_wizard.core.documents import write_text_atomically
 from ltx_wizard.core.lint import MEASURED_METHOD
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from ltx_wizard.captioning.captioner import ToCaption
 
 GIB = 1024**3
-WHOLE_CARD_GIB = 80.0
 LIMITS_GIB = (0.0, 24.0, 12.0, 8.0)
 CLIPS = 8
 CLIP_S, CLIP_FPS, CLIP_SIZE = 5, 24, (1280, 720)

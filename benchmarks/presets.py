@@ -121,8 +121,8 @@ def check() -> int:
 
 
 def timing_of(preset: Preset, record: Record, records: list[Record]) -> Record:
-    """The newest training with the preset's settings that had the card for itself, on such a card; else the
-    one whose memory counts.
+    """A training with the preset's settings that had such a card for itself: the one whose memory counts if
+    it had, else the newest; else the one whose memory counts all the same.
     """
     return next(
         (

@@ -151,6 +151,23 @@ def running_app(chromium: str) -> Callable[[Path, dict[str, str]], AbstractConte
     return _running
 
 
+@pytest.fixture(scope="module")
+def slowed_app(
+    running_app: Callable[[Path, dict[str, str]], AbstractContextManager[App]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], AbstractContextManager[App]]:
+    """slowed_app(script), for an app in whose process the script runs first, to make some answers slow."""
+
+    def start(script: str) -> AbstractContextManager[App]:
+        library = tmp_path_factory.mktemp("library")
+        (library / "sitecustomize.py").write_text(script, encoding="utf-8")
+        paths = (str(library), os.environ.get("PYTHONPATH", ""))
+        environment = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        return running_app(tmp_path_factory.mktemp("home"), environment)
+
+    return start
+
+
 @pytest.fixture
 def app(tmp_path: Path, chromium: str, environment: dict[str, str]) -> Iterator[App]:
     with _running(tmp_path / "home", environment) as running:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,13 +51,9 @@ WATCH_OFF = """() => {
 
 
 @pytest.fixture(scope="module")
-def app(running_app: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def app(slowed_app: Any) -> Iterator[Any]:
     """Changes of scenes and settings take their time, and are written down."""
-    library = tmp_path_factory.mktemp("library")
-    (library / "sitecustomize.py").write_text(SLOW, encoding="utf-8")
-    paths = (str(library), os.environ.get("PYTHONPATH", ""))
-    environment = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    with running_app(tmp_path_factory.mktemp("home"), environment) as running:
+    with slowed_app(SLOW) as running:
         yield running
 
 
