@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ltx_wizard import worker
-from ltx_wizard.app.supervisor import launch_worker, read_status, worker_process
+from ltx_wizard.app.supervisor import Supervisor, launch_worker, worker_process
 from ltx_wizard.core.documents import read_document
 from ltx_wizard.core.events import FINAL_EVENTS, Failed, Finished, Started, Stopped, read_events
 from ltx_wizard.core.places import ROOT
@@ -267,7 +267,7 @@ def test_the_stop_file_stops_the_job_and_keeps_what_is_done(with_video: Project)
 def test_a_job_that_ends_by_leaving_python_is_a_failure_too(with_video: Project, tmp_path: Path) -> None:
     job = new_job(with_video, FindScenesJob())
     run_worker(job.folder, library_that(tmp_path, "import sys; sys.exit('gone')"))
-    assert read_status(job).state is JobState.FAILED
+    assert Supervisor().status(job).state is JobState.FAILED
 
 
 def test_a_full_disk_is_explained_although_no_event_can_be_written(
@@ -276,7 +276,7 @@ def test_a_full_disk_is_explained_although_no_event_can_be_written(
     job = new_job(with_video, FindScenesJob())
     assert run_worker(job.folder, library_that(tmp_path, FULL_DISK)) == 1
     assert final_events(job) == []
-    status = read_status(job)
+    status = Supervisor().status(job)
     assert status.state is JobState.FAILED
     assert "full" in status.problem
 
@@ -289,11 +289,11 @@ def test_a_killed_worker_leaves_no_end_and_the_app_explains_it(
     monkeypatch.setenv("PYTHONPATH", str(library_that(tmp_path, WEDGE.format(flag=str(flag)))))
     child = launch_worker(job)
     wait_until(flag.exists)
-    assert read_status(job).state is JobState.RUNNING
+    assert Supervisor().status(job).state is JobState.RUNNING
     child.kill()
     child.wait(timeout=20)
     assert final_events(job) == []
-    status = read_status(job)
+    status = Supervisor().status(job)
     assert status.state is JobState.FAILED
     assert status.problem
     assert status.remedy

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ltx_wizard.app import datasets, jobs
 from ltx_wizard.app.captioners import SERVER
-from ltx_wizard.app.supervisor import read_status
 from ltx_wizard.core.clip import Clip
 from ltx_wizard.core.errors import NotReady, WizardError, explain_os_error
 from ltx_wizard.core.project import Project
@@ -17,7 +15,6 @@ from ltx_wizard.models.captioner_models import captioner_model
 
 KIND = "caption"
 _SEEN = "seen"
-_MOMENT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def outcome(project: Project) -> Outcome | None:
     job = _newest(project)
     if job is None or jobs.is_active(job) or (job.folder / _SEEN).exists():
         return None
-    status, settings = _final_status(job), _settings(job)
+    status, settings = jobs.status(job), _settings(job)
     left = [clip.id for clip in _left(settings, status, datasets.clips(project))]
     skipped = status.result.get("skipped", 0)
     return Outcome(
@@ -102,14 +99,6 @@ def close_report(project: Project) -> None:
         (job.folder / _SEEN).touch()
     except OSError as error:
         raise explain_os_error(error, job.folder) from error
-
-
-def _final_status(job: JobFolder) -> JobStatus:
-    """Of a job whose worker is gone: the supervisor learns that a moment later, and with its exit code."""
-    end = time.monotonic() + _MOMENT_S
-    while not (status := jobs.status(job)).is_over and time.monotonic() < end:
-        time.sleep(_MOMENT_S / 20)
-    return status if status.is_over else read_status(job)
 
 
 def _newest(project: Project) -> JobFolder | None:

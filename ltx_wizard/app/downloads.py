@@ -15,7 +15,6 @@ from filelock import FileLock
 
 from ltx_wizard.app import datasets, jobs
 from ltx_wizard.app.settings import read_app_settings, set_hub
-from ltx_wizard.app.supervisor import read_status
 from ltx_wizard.app.system import versions
 from ltx_wizard.core import places
 from ltx_wizard.core.errors import Busy, NotReady, WizardError, explain_os_error
@@ -256,8 +255,6 @@ def _end_of(job: JobFolder | None) -> tuple[str, str]:
     if job is None:
         return "", ""
     now = jobs.status(job)
-    if not now.is_over and not jobs.is_active(job):
-        now = read_status(job)  # it has just ended, and the thread that follows it has not looked yet
     if now.state is not JobState.FAILED:
         return "", ""
     if not job.status().is_over:  # killed, or the computer was switched off

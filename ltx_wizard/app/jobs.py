@@ -12,7 +12,6 @@ from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import (
     Supervisor,
     is_starting_or_alive,
-    read_status,
     request_pause,
     request_stop,
 )
@@ -32,7 +31,6 @@ from ltx_wizard.core.run import (
     Job,
     JobFolder,
     JobSettings,
-    JobState,
     JobStatus,
     MeasureJob,
     SampleJob,
@@ -282,8 +280,8 @@ def active_jobs() -> list[tuple[Project, JobFolder]]:
 
 
 def is_active(folder: JobFolder) -> bool:
-    """Whether its worker lives and has not reported its end."""
-    return is_starting_or_alive(folder) and not _ended(folder)
+    """Whether its worker lives and has not reported its end, as it does a moment before it is gone."""
+    return is_starting_or_alive(folder) and not _SUPERVISOR.status(folder).is_over
 
 
 def last_job(project: Project, kind: str) -> JobFolder | None:
@@ -340,14 +338,6 @@ def describe(folder: JobFolder) -> str:
         return names[folder.read_job().settings.kind]
     except WizardError:
         return folder.name
-
-
-def _ended(folder: JobFolder) -> bool:
-    """A worker that has reported its end may live a moment longer; a resumed one has an older end."""
-    judged = _SUPERVISOR.status(folder)
-    if judged.state is JobState.WAITING:
-        judged = read_status(folder)
-    return judged.is_over
 
 
 def _plain_name(name: str) -> str:

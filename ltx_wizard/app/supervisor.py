@@ -1,7 +1,8 @@
 """Starting workers, following them, and explaining their deaths.
 
 The worker belongs to itself: it outlives the app and is found again by worker.json. A background thread
-follows the events of every job that this app started or reattached to, so that a page can ask at any moment.
+follows the events of every job that this app started or reattached to, so that a page that asks has to read
+only the newest of them.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def launch_worker(folder: JobFolder) -> subprocess.Popen[bytes]:
         "PYTHONPATH": _python_path(),
     }
     try:
+        folder.log_file.touch()  # a resumed job is as fresh as a new one for others who look
         with folder.log_file.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "ltx_wizard.worker", str(folder.folder)],
@@ -82,12 +84,6 @@ def worker_process(folder: JobFolder) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
-
-
-def read_status(folder: JobFolder) -> JobStatus:
-    """The status of a job, from its events and from whether its worker lives."""
-    alive = is_starting_or_alive(folder)  # before the read, else the last events of a dying worker are missed
-    return _judge(folder.status(), alive, folder)
 
 
 def is_starting_or_alive(folder: JobFolder) -> bool:
@@ -133,12 +129,10 @@ class Supervisor:
         self._ensure_thread()
 
     def status(self, folder: JobFolder) -> JobStatus:
-        """The latest status; reattaches to a job that this app did not start."""
+        """The status at this very moment; reattaches to a job that this app did not start."""
         with self._lock:
-            watched = self._watched.get(folder.folder)
-            if watched is None:
-                watched = self._watched[folder.folder] = _Watched(folder, None)
-                watched.update()
+            watched = self._watched.setdefault(folder.folder, _Watched(folder, None))
+        watched.look()
         self._ensure_thread()
         return watched.status
 
@@ -161,9 +155,9 @@ class Supervisor:
     def _follow(self) -> None:
         while True:
             with self._lock:
-                active = [watched for watched in self._watched.values() if not watched.is_settled]
-            for watched in active:
-                _attempt(watched.update, watched.give_up)
+                watched = list(self._watched.values())
+            for job in watched:
+                job.look()
             time.sleep(POLL_S)
 
 
@@ -176,33 +170,40 @@ def _attempt(act: Callable[[], None], give_up: Callable[[Exception], None]) -> N
 
 
 class _Watched:
-    """A job and what is known of it. Updated by the supervisor's thread only, after the first time."""
+    """A job and what is known of it. Thread-safe."""
 
     def __init__(self, folder: JobFolder, child: subprocess.Popen[bytes] | None) -> None:
         self.folder = folder
         self.status = JobStatus()
-        self.is_settled = False
+        self._lock = threading.Lock()
         self._child = child
         self._reader = EventReader(folder.events_file)
         self._folded = JobStatus()
-        self._skip_old_end = folder.events_file.exists() and child is not None
+        self._settled_at: float | None = None
 
-    def update(self) -> None:
-        alive = self._is_alive()
+    def look(self) -> None:
+        """Take in what the worker wrote since the last look, and whether it lives."""
+        with self._lock:
+            if self._settled_at is not None:
+                if self._settled_at == _last_start(self.folder):
+                    return
+                self._settled_at, self._child = None, None  # somebody else resumed it
+            _attempt(self._update, self._give_up)
+
+    def _update(self) -> None:
+        alive = self._is_alive()  # before the read, else the last events of a dying worker are missed
         news = self._reader.read_new()
         self._folded = fold(news, self._folded) if news else self._folded
-        judged = self._folded
-        if self._skip_old_end and judged.is_over and alive:
-            # A resumed run: its events still end with the last end until the new worker reports.
-            judged = replace(judged, state=JobState.WAITING, problem="", remedy="")
-        else:
-            code = self._child.returncode if self._child is not None else None
-            judged = _judge(judged, alive, self.folder, code)
-        self.status = judged
-        self.is_settled = judged.is_over and not alive
+        code = self._child.returncode if self._child is not None else None
+        self.status = _judge(self._folded, alive, self.folder, code)
+        if self.status.is_over and not alive:
+            self._settle()
 
-    def give_up(self, error: Exception) -> None:
-        self.is_settled = True
+    def _settle(self) -> None:
+        self._settled_at = _last_start(self.folder)
+
+    def _give_up(self, error: Exception) -> None:
+        self._settle()
         self.status = replace(
             self.status,
             state=JobState.FAILED,
@@ -228,7 +229,7 @@ def follow(folder: JobFolder, on_event: Callable[[Event], None]) -> JobStatus:
             for event in reader.read_new():
                 on_event(event)
             if over:
-                return read_status(folder)
+                return _judge(folder.status(), False, folder, child.returncode)
             time.sleep(POLL_S / 2)
         except KeyboardInterrupt:
             if stop_asked:
@@ -238,8 +239,11 @@ def follow(folder: JobFolder, on_event: Callable[[Event], None]) -> JobStatus:
 
 
 def _judge(status: JobStatus, alive: bool, folder: JobFolder, exit_code: int | None = None) -> JobStatus:
-    """A job without an end whose worker is gone has failed."""
-    if alive or status.is_over:
+    """A job without an end whose worker is gone has failed; the end of an earlier worker is none."""
+    if alive:
+        is_old = status.is_over and status.updated_at < _last_start(folder)
+        return replace(status, state=JobState.WAITING, problem="", remedy="") if is_old else status
+    if status.is_over:
         return status
     problem, remedy = _explain_death(folder, exit_code)
     return replace(status, state=JobState.FAILED, progress=None, problem=problem, remedy=remedy)
@@ -291,6 +295,11 @@ def _touch(path: Path) -> None:
         path.touch()
     except OSError as error:
         raise explain_os_error(error, path) from error
+
+
+def _last_start(folder: JobFolder) -> float:
+    """When its newest worker was started: until it has written its name, the log tells."""
+    return _modified(folder.worker_file) or _modified(folder.log_file)
 
 
 def _modified(path: Path) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def test_a_worker_cuts_a_video_and_its_end_is_seen(filmed: Project) -> None:
     status = wait_for(lambda: watching.status(folder), over)
     assert (status.state, status.problem) == (JobState.FINISHED, "")
     assert len(datasets.clips(filmed)) == 2
-    assert supervisor.read_status(folder).state is JobState.FINISHED
+    assert Supervisor().status(folder).state is JobState.FINISHED
 
 
 def test_a_worker_has_a_process_group_of_its_own(filmed: Project, slow: None) -> None:
@@ -147,7 +148,7 @@ def test_a_killed_worker_is_a_failure_that_says_what_to_do(filmed: Project, slow
     )
     assert status.remedy.startswith("Close other programs") and "kept" in status.remedy
     assert "Resume" not in status.remedy  # that is for trainings
-    assert supervisor.read_status(folder).state is JobState.FAILED
+    assert Supervisor().status(folder).state is JobState.FAILED
 
 
 def test_another_supervisor_finds_a_running_job_and_sees_its_end(filmed: Project, slow: None) -> None:
@@ -176,7 +177,7 @@ def test_a_number_that_was_given_to_another_process_is_not_the_worker(project: P
     )
     write_document(folder.worker_file, identity)
     assert supervisor.worker_process(folder) is None
-    assert supervisor.read_status(folder).state is JobState.FAILED
+    assert Supervisor().status(folder).state is JobState.FAILED
     supervisor.kill(folder)  # and ends nobody: this test goes on
     same = identity.model_copy(update={"process_start_time": mine.create_time()})
     write_document(folder.worker_file, same)
@@ -212,9 +213,9 @@ def test_a_process_that_is_dead_but_not_collected_is_not_alive(project: Project)
 
 def test_a_job_that_was_written_just_now_may_still_start(project: Project) -> None:
     folder = a_job(project)
-    assert supervisor.read_status(folder).state is JobState.WAITING
+    assert Supervisor().status(folder).state is JobState.WAITING
     os.utime(folder.job_file, (1, 1))
-    assert supervisor.read_status(folder).state is JobState.FAILED
+    assert Supervisor().status(folder).state is JobState.FAILED
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_a_death_is_explained_from_the_log(project: Project, log: str, problem: 
     write(folder, Started(pid=1))
     folder.log_file.write_text(log, encoding="utf-8")
     os.utime(folder.log_file, (1, 1))
-    status = supervisor.read_status(folder)
+    status = Supervisor().status(folder)
     assert problem in status.problem
     assert "kept" in status.remedy
 
@@ -239,7 +240,7 @@ def test_a_death_is_explained_from_the_log(project: Project, log: str, problem: 
 def test_a_worker_that_told_its_end_is_not_judged_again(project: Project) -> None:
     folder = an_old_job(project)
     write(folder, Started(pid=1), Failed(problem="The file is broken.", remedy="Take another."))
-    status = supervisor.read_status(folder)
+    status = Supervisor().status(folder)
     assert (status.problem, status.remedy) == ("The file is broken.", "Take another.")
 
 
@@ -250,6 +251,31 @@ def test_a_resumed_run_is_not_over_because_of_its_old_end(filmed: Project, slow:
     watching.start(folder)
     assert watching.status(folder).state in (JobState.WAITING, JobState.RUNNING)
     wait_for(lambda: watching.status(folder), working)
+
+
+def test_a_death_is_known_with_its_cause_at_the_first_look_after_it(filmed: Project, slow: None) -> None:
+    folder, watching = a_job(filmed), Supervisor()
+    watching.start(folder)
+    wait_for(lambda: watching.status(folder), working)
+    worker = supervisor.worker_process(folder)
+    assert worker is not None
+    worker.send_signal(signal.SIGKILL)
+    while supervisor.worker_process(folder) is not None:
+        time.sleep(0.001)
+    status = watching.status(folder)
+    assert status.state is JobState.FAILED
+    assert "ended from outside" in status.problem
+
+
+def test_a_run_that_is_resumed_by_another_program_is_followed_again(filmed: Project, slow: None) -> None:
+    folder, mine, other = an_old_job(filmed), Supervisor(), Supervisor()
+    write(folder, Started(pid=1), Stopped())
+    assert mine.status(folder).state is JobState.STOPPED
+    other.start(folder)
+    assert mine.status(folder).state in (JobState.WAITING, JobState.RUNNING), "its old end is shown"
+    wait_for(lambda: mine.status(folder), working)
+    supervisor.request_stop(folder)
+    assert wait_for(lambda: mine.status(folder), over).state is JobState.STOPPED
 
 
 def test_a_new_start_takes_away_what_would_stop_it(filmed: Project, slow: None) -> None:

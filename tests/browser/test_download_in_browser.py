@@ -84,8 +84,8 @@ def test_a_gated_model_is_downloaded_with_a_token_stopped_and_gone_on_with(
     download.click()
     expect(panel).to_contain_text("is on this computer", timeout=60_000)
     window.shot("4-download-done")
-    written = [path for path in app.home.rglob("*") if path.is_file()]
-    assert written and not any(TOKEN.encode() in path.read_bytes() for path in written)
+    assert app.files()
+    assert not app.files_with(TOKEN)
 
 
 @pytest.fixture

@@ -87,11 +87,12 @@ def pause(page: Any) -> None:
 
 
 def all_show_the_same_moment(page: Any) -> None:
-    frames = """() => [...document.querySelectorAll("#wz-lab canvas")].filter((canvas) => {
+    frames = """[...document.querySelectorAll("#wz-lab canvas")].filter((canvas) => {
       const box = canvas.getBoundingClientRect();
       return box.width && box.bottom > 0 && box.top < innerHeight;
     }).map((canvas) => canvas.dataset.frame)"""
     page.locator(".wz-lab-grid .wz-lab-cell").nth(3).scroll_into_view_if_needed()
+    page.wait_for_function(f"() => {frames}.every((frame) => frame !== undefined)")  # the pictures are there
     seen: set[str] = set()
     for _ in range(8):
         shown = page.evaluate(frames)
