@@ -20,6 +20,7 @@ from ltx_wizard.core.errors import BadDocument, NoSpace, NotFound, WizardError, 
 from ltx_wizard.core.project import Project, safe_file_stem
 from ltx_wizard.core.report import Report, SilentReport, progress
 from ltx_wizard.dataset.dataset import add_rejected, add_source, caption_changes, captions_file, read_sources
+from ltx_wizard.dataset.formats.text import read_dataset_text
 from ltx_wizard.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaFacts, probe
 
 IMPORTED_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
@@ -254,7 +255,7 @@ def _import_sidecars(project: Project, path: Path, source_id: str, given: dict[s
         try:
             if not sidecar.is_file():
                 continue
-            text = read_text(sidecar)
+            text = read_dataset_text(sidecar)
             if suffix == _TIMED_CAPTIONS_SUFFIX:
                 _parse_timed_captions(text, sidecar.name)
         except OSError:
@@ -262,7 +263,7 @@ def _import_sidecars(project: Project, path: Path, source_id: str, given: dict[s
         except NoSpace:
             raise
         except WizardError as error:
-            warnings.append(storable(f"Its captions were not used: {error.problem}"))
+            warnings.append(storable(f"Its captions were not used: {error.problem} {error.remedy}"))
             continue
         write_text_atomically(target, text)
     return warnings

@@ -44,6 +44,10 @@ _READING_SLACK_S = 1e-3
 for.
 """
 
+_MAY_MOVE = ("webp", "png")
+"""Images that can hold a film, which the video library does not read. A JPEG of several pictures shows one."""
+
+_FIRST_PICTURE_ONLY = "It moves, but only its first picture is used. Save it as MP4 to use its motion."
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _JPEG_QUALITY = 82
 
@@ -314,6 +318,8 @@ def _video_warnings(first: av.video.VideoFrame, frames: int, declared_frames: in
 
 def _image_facts(path: Path, codec: str) -> MediaFacts:
     height, width = read_image(path).shape[:2]
+    with Image.open(path) as image:
+        moves = codec in _MAY_MOVE and getattr(image, "is_animated", False)
     return MediaFacts(
         kind=MediaKind.IMAGE,
         width=width,
@@ -325,6 +331,7 @@ def _image_facts(path: Path, codec: str) -> MediaFacts:
         has_audio=False,
         variable_frame_rate=False,
         codec=codec,
+        warnings=(_FIRST_PICTURE_ONLY,) if moves else (),
     )
 
 
@@ -349,6 +356,8 @@ def _image_format(path: Path) -> str:
 
 def _flat(image: Image.Image) -> Image.Image:
     """RGB, with white behind transparent parts."""
+    if image.mode.startswith("I"):  # 16 bits of grey, of which convert() would make all above 255 white
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layers = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)

@@ -180,6 +180,27 @@ def test_a_broken_sidecar_is_a_warning(
     assert caption_for(project, source.id, 0, 3) == ""
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_sidecar_is_read_in_the_encodings_that_editors_write(
+    project: Project, make_video: MakeVideo, inbox: Path, encoding: str
+) -> None:
+    path = make_video("v.mp4", folder=inbox)
+    path.with_name("v.txt").write_bytes("Ein Hund läuft.\r\nEr bellt.\r\n".encode(encoding))
+    (source,) = import_files(project, [path]).added
+    assert source.warnings == ()
+    assert caption_for(project, source.id, 0, 3) == "Ein Hund läuft. Er bellt."
+
+
+def test_a_sidecar_in_an_unknown_encoding_says_what_to_do(
+    project: Project, make_video: MakeVideo, inbox: Path
+) -> None:
+    path = make_video("v.mp4", folder=inbox)
+    path.with_name("v.txt").write_bytes("Ein Hund läuft.".encode("latin-1"))
+    (source,) = import_files(project, [path]).added
+    assert source.warnings[0].startswith("Its captions were not used: v.txt is not UTF-8 text")
+    assert "save it with the encoding UTF-8" in source.warnings[0]
+
+
 def test_a_sidecar_may_be_given_from_another_folder(
     project: Project, make_video: MakeVideo, inbox: Path, tmp_path: Path
 ) -> None:

@@ -149,6 +149,28 @@ def test_transparent_parts_are_white(tmp_path: Path) -> None:
     assert next(read_frames(path)).min() == 255
 
 
+def test_grey_of_sixteen_bits_keeps_its_shades(tmp_path: Path) -> None:
+    shades = np.tile(np.arange(64, dtype=np.uint16) * 1024, (64, 1))
+    Image.fromarray(shades).save(tmp_path / "grey.png")
+    picture = next(iter(read_frames(tmp_path / "grey.png")))
+    assert picture[0, :, 0].tolist() == [shade >> 8 for shade in shades[0].tolist()]
+
+
+@pytest.mark.parametrize("name", ["moving.webp", "moving.png"])
+def test_a_moving_image_says_that_its_first_picture_is_used(
+    tmp_path: Path, numbered: Callable, name: str
+) -> None:
+    first, *more = (Image.fromarray(picture) for picture in numbered(4))
+    first.save(tmp_path / name, save_all=True, append_images=more, duration=100)
+    facts = probe(tmp_path / name)
+    assert (facts.kind, facts.frames) == (MediaKind.IMAGE, 1)
+    assert facts.warnings == (
+        "It moves, but only its first picture is used. Save it as MP4 to use its motion.",
+    )
+    first.save(tmp_path / f"still-{name}")
+    assert probe(tmp_path / f"still-{name}").warnings == ()
+
+
 def test_percent_signs_and_colons_are_part_of_a_name(tmp_path: Path, make_video: MakeVideo) -> None:
     video_path = make_video("part %03d: http.mp4")
     image_path = tmp_path / "shot%02d.png"

@@ -241,8 +241,6 @@ def _row(project: Project, source: Source) -> Markup:
 
 def _findings(source: Source) -> Markup:
     notes = [*source.warnings]
-    if source.variable_frame_rate:
-        notes.append("variable frame rate: evened out when cutting")
     if source.rotation:
         notes.append(f"turned by {source.rotation}°")
     if not notes:
