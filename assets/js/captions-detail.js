@@ -42,8 +42,10 @@
         player.muted = true;
         stage.replaceChildren(player);
       }
-      if (shown !== clip.id || (document.activeElement !== text && text.value !== clip.caption)) {
+      if (shown !== clip.id || (!dirty && text.value !== clip.caption)) {
+        const at = text.selectionStart;
         text.value = clip.caption;
+        if (document.activeElement === text) text.setSelectionRange(at, at); // another window wrote it
         if (shown !== clip.id) { text.scrollTop = 0; pastFold.open = false; }
         shown = clip.id;
       }

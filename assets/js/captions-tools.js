@@ -149,27 +149,31 @@
     function replaceDrawer() {
       const find = textInput("captions-find", { oninput: soon }), by = textInput("captions-replace", { oninput: soon }), regex = el("input", { type: "checkbox", id: "captions-regex", onchange: soon });
       const found = el("div.wz-changes"), go = el("button.wz-btn.soft", { type: "button", id: "captions-replace-go", disabled: true, onclick: run }, "Replace");
-      let timer = 0, asked = 0;
-      function soon() { clearTimeout(timer); timer = setTimeout(look, 250); }
+      let timer = 0, asked = 0, of = now(), seen = null;
+      function now() { return JSON.stringify([on.targets().clips, page.revision]); }
+      /* What is done is what was shown: until it is, the button waits. */
+      function soon() { go.disabled = true; clearTimeout(timer); timer = setTimeout(look, 250); }
       const sent = () => ({ project: on.project(), clips: on.targets().clips, find: find.value, replace: by.value, regex: regex.checked });
       async function look() {
-        const mine = ++asked;
-        if (!find.value) { found.replaceChildren(); go.disabled = true; on.resized(); return; }
+        const mine = ++asked, what = sent();
+        if (!find.value) { found.replaceChildren(); go.disabled = true; go.textContent = "Replace"; on.resized(); return; }
         try {
-          const answer = await post("/wizard/live/captions/preview", sent());
+          const answer = await post("/wizard/live/captions/preview", what);
           if (mine !== asked) return;
+          seen = what;
           go.disabled = !answer.count;
           go.textContent = answer.count ? `Replace in ${answer.count} ${answer.count === 1 ? "caption" : "captions"}` : "Replace";
           found.replaceChildren(...answer.changes.map((item) => el("div.wz-change", {}, ...difference(item.before, item.after))), answer.count ? "" : el("p.wz-muted", {}, `No caption of ${on.targets().text} holds that.`));
         } catch (error) {
           if (mine !== asked) return;
           go.disabled = true;
+          go.textContent = "Replace";
           found.replaceChildren(el("p.wz-wrong", {}, error.data ? `${error.data.problem} ${error.data.remedy}` : "LTX Wizard does not answer."));
         }
         on.resized();
       }
-      async function run() { go.disabled = true; await on.bulk({ do: "replace", ...sent() }); look(); }
-      drawer.refresh = null;
+      async function run() { go.disabled = true; await on.bulk({ do: "replace", ...seen }); look(); }
+      drawer.refresh = () => { if (of !== now()) { of = now(); soon(); } };
       return [el("div.wz-drawer-row", {}, field("Search", find), field("Replace by", by), el("label.wz-check", { title: "Python's rules; \\1 is the first group" }, regex, "Regular expression"), go), found];
     }
 

@@ -3,12 +3,12 @@
 (() => {
   "use strict";
   const { el, fetchJson, saving, state: page } = window.wizard;
-  const SAVE_AFTER_MS = 350, AGAIN_MS = 2000, MEASURE_AFTER_MS = 450, EARLY_MS = 1200, LEAST_PX = 340, NARROW_PX = 1240, UNSAVED = "wizard-unsaved-captions", VIEW = "wizard-captions-view";
+  const SAVE_AFTER_MS = 350, AGAIN_MS = 2000, REFUSED_MS = 10000, MEASURE_AFTER_MS = 450, EARLY_MS = 1200, LEAST_PX = 340, NARROW_PX = 1240, UNSAVED = "wizard-unsaved-captions", VIEW = "wizard-captions-view";
 
   window.wizard.define("captions", (root, act) => {
     let data = null, stamp = "", chosen = "", mode = localStorage.getItem(VIEW) === "grid" ? "grid" : "list", loading = false, detail = null, anchor = "";
-    const byId = new Map(), dirty = new Map(), timers = new Map(), selected = new Set();
-    let measureTimer = 0, asked = 0;
+    const byId = new Map(), dirty = new Map(), timers = new Map(), sending = new Map(), selected = new Set();
+    let measureTimer = 0, asked = 0, merged = 0; // merged: an answer that was asked for before the last change is older than the page
     const post = (address, sent, more = {}) => fetchJson(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent), ...more });
 
     const list = window.wizard.clipList({ choose: (id) => choose(id), open: (id) => edit(id), select });
@@ -32,7 +32,7 @@
     new MutationObserver(() => {
       const here = document.documentElement.dataset.step === "captions";
       list.setPlaying(here);
-      if (!here) { view.stop(); return; }
+      if (!here) { for (const id of dirty.keys()) save(id); view.stop(); return; }
       if (data && data.project === page.project) { fit(); draw(); list.reveal(chosen); ask(); }
       early(); // while the app still draws the frame of this step
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-step"] });
@@ -51,34 +51,50 @@
       if (page.project && !loading && (!data || data.project !== page.project)) load({ project: page.project, early: true });
     }
 
-    function forget() { data = null; stamp = ""; detail = null; byId.clear(); selected.clear(); view.show(null); }
+    function forget() {
+      data = null; stamp = ""; detail = null;
+      timers.forEach(clearTimeout);
+      [byId, dirty, timers, sending, selected].forEach((kept) => kept.clear()); // what is not on disk yet waits in the browser
+      view.show(null);
+    }
 
     async function load(next) {
       if (loading) { loading = next; return; }
       loading = true;
+      const seen = merged;
+      let late = false;
       try {
         const answer = await fetchJson(`/wizard/live/captions?${new URLSearchParams({ project: next.project })}`);
-        if (!answer.clips.length) { forget(); root.replaceChildren(); }
+        late = seen !== merged;
+        if (late) { /* asked again below */ }
+        else if (!answer.clips.length) { forget(); root.replaceChildren(); }
         else { if (data && data.project !== answer.project) forget(); stamp = answer.stamp; take(answer); }
       } catch (error) {
         if (!next.early) root.replaceChildren(el("p.wz-wrong", {}, error.data ? `${error.data.problem} ${error.data.remedy}` : "LTX Wizard does not answer."));
       }
-      const again = loading;
+      const again = loading === true ? late && next : loading;
       loading = false;
-      if (again !== true && again.stamp !== stamp) load(again);
+      if (again && (late || again.stamp !== stamp)) load(again);
     }
 
     function take(answer) {
+      const before = new Map(byId);
       data = answer;
       byId.clear();
-      for (const clip of data.clips) { byId.set(clip.id, clip); if (dirty.has(clip.id)) clip.caption = dirty.get(clip.id); }
+      for (const clip of data.clips) {
+        byId.set(clip.id, clip);
+        clip.saved = clip.caption;
+        if (dirty.has(clip.id)) Object.assign(clip, { caption: dirty.get(clip.id), saved: before.get(clip.id)?.saved }); // typed over that
+      }
       for (const id of [...selected]) if (!byId.has(id)) selected.delete(id);
+      for (const id of [...dirty.keys()]) if (!byId.has(id)) dirty.delete(id); // the clip was removed elsewhere
       sendWaiting();
       if (!root.contains(bench)) { root.replaceChildren(bench); fit(); }
-      const before = chosen;
+      const last = chosen;
       keepChosen();
       draw();
-      if (chosen !== before || !detail) { list.reveal(chosen); ask(); } else ask();
+      if (chosen !== last || !detail) list.reveal(chosen);
+      ask();
     }
 
     /* What the last page could not send, because the app was not there any more. */
@@ -91,10 +107,10 @@
       }
     }
 
-    function remember(id, text) {
-      const all = JSON.parse(localStorage.getItem(UNSAVED) || "{}"), mine = all[data.project] || {};
+    function remember(id, text, project = data.project) {
+      const all = JSON.parse(localStorage.getItem(UNSAVED) || "{}"), mine = all[project] || {};
       if (text === null) delete mine[id]; else mine[id] = text;
-      if (Object.keys(mine).length) all[data.project] = mine; else delete all[data.project];
+      if (Object.keys(mine).length) all[project] = mine; else delete all[project];
       Object.keys(all).length ? localStorage.setItem(UNSAVED, JSON.stringify(all)) : localStorage.removeItem(UNSAVED);
     }
 
@@ -149,13 +165,14 @@
     /* The findings with their buttons, the past, and the measured motion: of the chosen clip only. */
     async function ask(measure = false) {
       clearTimeout(measureTimer);
-      const id = chosen, mine = ++asked;
+      const id = chosen, mine = ++asked, seen = merged;
       if (!id || mode === "grid" || document.documentElement.dataset.step !== "captions") return;
       try {
         const answer = await fetchJson(`/wizard/live/captions/clip?${new URLSearchParams({ project: data.project, clip: id, measure: measure ? 1 : 0 })}`);
         if (mine !== asked || !data) return;
+        if (seen !== merged) { ask(measure); return; }
         const { findings, lint, trained, past, motion, ...row } = answer;
-        if (!dirty.has(id)) Object.assign(byId.get(id) || {}, row);
+        if (!dirty.has(id)) Object.assign(byId.get(id) || {}, row, { saved: row.caption });
         detail = { id, findings, trained, past, motion };
         measure ? draw() : drawDetail();
         if (!motion && !measure && !byId.get(id)?.is_image) measureTimer = setTimeout(() => { if (chosen === id) ask(true); }, MEASURE_AFTER_MS);
@@ -197,32 +214,45 @@
       timers.set(clip.id, setTimeout(() => save(clip.id), SAVE_AFTER_MS));
     }
 
+    /* One after the other, so that each knows what the one before left on disk. */
     async function save(id, leaving = false) {
       clearTimeout(timers.get(id));
       timers.delete(id);
-      const text = dirty.get(id);
-      if (text === undefined || !data) return;
+      if (!leaving) await sending.get(id);
+      if (!dirty.has(id) || !data) return;
+      const sent = sendText(id, dirty.get(id), leaving);
+      sending.set(id, sent);
+      await sent;
+      if (sending.get(id) === sent) sending.delete(id);
+    }
+
+    async function sendText(id, text, leaving) {
+      const project = data.project;
       try {
-        const answer = await post("/wizard/live/caption", { project: data.project, clip: id, text }, { keepalive: leaving });
+        const answer = await post("/wizard/live/caption", { project, clip: id, text, was: byId.get(id)?.saved }, { keepalive: leaving });
+        if (data?.project !== project) { remember(id, null, project); return; } // another project was opened meanwhile
         if (dirty.get(id) === text) { dirty.delete(id); remember(id, null); }
         merge(answer);
+        Object.assign(byId.get(id) || {}, { saved: answer.saved });
+        if (answer.replaced) { tools.tell("Another window had changed this caption. What it wrote is under 'Earlier captions'.", "bad"); ask(); }
         if (id === chosen && detail?.id === id) Object.assign(detail, { findings: answer.findings, trained: answer.trained });
         if (!dirty.size) saving("saved", "All changes saved");
         draw();
       } catch (error) {
         saving("bad", error.data ? `Not saved: ${error.data.problem} ${error.data.remedy}` : "Not saved yet: trying again");
-        if (!error.data) timers.set(id, setTimeout(() => save(id), AGAIN_MS));
+        timers.set(id, setTimeout(() => save(id), error.data ? REFUSED_MS : AGAIN_MS)); // a full disk is not full for ever
       }
     }
 
     function merge(answer) {
+      merged += 1;
       page.revision = answer.revision;
       data.summary = answer.summary;
       for (const row of answer.rows) {
         const clip = byId.get(row.id);
         if (!clip) continue;
         const mine = dirty.get(row.id);
-        Object.assign(clip, row);
+        Object.assign(clip, row, { saved: row.caption });
         if (mine !== undefined) clip.caption = mine;
       }
     }
@@ -278,15 +308,16 @@
       if (field) return;
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") { event.preventDefault(); step(event.shiftKey ? "redo" : "undo"); return; }
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === " " && event.target.closest("button, summary, a, video")) return;
+      if (/^( |Enter)$/.test(event.key) && event.target.closest("button, summary, a, video, input")) return; // its own keys
+      if (/^(Arrow|Page)/.test(event.key) && event.target.closest("summary, video, input[type=radio]")) return;
       const keys = {
         j: () => move(1), k: () => move(-1), ArrowDown: () => move(mode === "grid" ? list.columns() : 1), ArrowUp: () => move(mode === "grid" ? -list.columns() : -1),
         ArrowRight: mode === "grid" ? () => move(1) : null, ArrowLeft: mode === "grid" ? () => move(-1) : null, PageDown: () => move(list.page()), PageUp: () => move(-list.page()),
-        e: () => edit(), Enter: event.target.closest("button, summary, a") ? null : () => edit(), a: accept, r: () => recaption([chosen], true), " ": () => view.togglePlay(),
+        e: () => edit(), Enter: () => edit(), a: accept, r: () => recaption([chosen], true), " ": () => view.togglePlay(),
         x: () => select(chosen, false), t: () => { if (mode === "list") view.focusTag(); }, g: () => setMode(mode === "grid" ? "list" : "grid"), "/": () => tools.search.focus(), u: () => step("undo"), U: () => step("redo"),
       };
       const act = keys[event.key];
-      if (!act || (/^Arrow|^Page/.test(event.key) && event.target.closest("video, summary"))) return;
+      if (!act) return;
       event.preventDefault();
       act();
     }

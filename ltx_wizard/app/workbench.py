@@ -83,11 +83,11 @@ def read(project: Project) -> Workbench:
     )
 
 
-def save(project: Project, clip_id: str, text: str) -> Clip:
-    """A caption as it is typed: on disk when this returns."""
+def save(project: Project, clip_id: str, text: str, step: str = "") -> Clip:
+    """A caption as it is typed: on disk when this returns. step: a step of its own for Undo, called so."""
     from ltx_wizard.dataset.dataset import set_caption
 
-    return set_caption(project, clip_id, text)
+    return set_caption(project, clip_id, text, step=step)
 
 
 def accept(project: Project, clip_ids: Iterable[str]) -> int:

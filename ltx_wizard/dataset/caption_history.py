@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -160,6 +160,7 @@ def read_steps(project: Project) -> Steps:
 def past_of(project: Project, clip_id: str, longest: int = 20) -> list[tuple[float, Version]]:
     """What a clip's caption was, newest first, each text once, not the present one: (until when, what)."""
     found: dict[str, tuple[float, Version]] = {}
+    named: set[str] = set()
     present = ""
     for entry in read_entries(project):
         for change in entry.changes:
@@ -167,17 +168,25 @@ def past_of(project: Project, clip_id: str, longest: int = 20) -> list[tuple[flo
                 present = change.after.text
                 found.pop(change.before.text, None)
                 found[change.before.text] = (entry.time, change.before)
+                (named.add if entry.step else named.discard)(change.before.text)
     kept = [item for text, item in found.items() if text.strip() and text != present]
-    return _without_typing(kept)[::-1][:longest]
+    return _without_typing(kept, named)[::-1][:longest]
 
 
-def _without_typing(versions: Sequence[tuple[float, Version]]) -> list[tuple[float, Version]]:
-    """A version that was gone after seconds, as after a pause in a word, is not worth showing."""
+def _without_typing(
+    versions: Sequence[tuple[float, Version]], named: Collection[str]
+) -> list[tuple[float, Version]]:
+    """A version that was gone after seconds, as after a pause in a word, is not worth showing, unless a step
+    with a name ended it. named: the texts that one did.
+    """
     before: list[tuple[float, Version] | None] = [None, *versions[:-1]]
     return [
         item
         for item, last in zip(versions, before, strict=False)
-        if last is None or item[0] - last[0] > _TYPING_S or item[1].source != last[1].source
+        if last is None
+        or item[0] - last[0] > _TYPING_S
+        or item[1].source != last[1].source
+        or item[1].text in named
     ]
 
 
@@ -186,7 +195,9 @@ def _belongs(step: Step, entry: Entry) -> bool:
     last, first = step.changes[-1], entry.changes[0]
     if entry.step or step.title != _title("", step.changes) or len(entry.changes) != 1:
         return False
-    if first.after.source == "you":
+    if _is_typed(last.after) != _is_typed(first.after):
+        return False
+    if _is_typed(first.after):
         same = len(step.changes) == 1 and last.clip == first.clip and last.after == first.before
         return same and entry.time - step.last < _TYPING_S
     is_one_run = last.after.source == first.after.source and entry.time - step.last < _CAPTIONER_S
@@ -195,7 +206,7 @@ def _belongs(step: Step, entry: Entry) -> bool:
 
 def _joined(step: Step, entry: Entry) -> Step:
     (new,) = entry.changes
-    if new.after.source == "you":
+    if _is_typed(new.after):
         changes = (step.changes[0].model_copy(update={"after": new.after}),)
     else:
         changes = (*step.changes, new)
@@ -207,10 +218,14 @@ def _joined(step: Step, entry: Entry) -> Step:
 def _title(step: str, changes: Sequence[Change]) -> str:
     if step:
         return step
-    source = changes[-1].after.source
-    if source in ("you", ""):
+    if _is_typed(changes[-1].after):
         return "typed a caption"
-    return f"{plural(len(changes), 'caption')} by {source}"
+    return f"{plural(len(changes), 'caption')} by {changes[-1].after.source}"
+
+
+def _is_typed(version: Version) -> bool:
+    """A caption that was emptied has no source."""
+    return version.source in ("you", "")
 
 
 def _append(path: Path, line: str) -> None:

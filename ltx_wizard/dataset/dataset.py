@@ -154,9 +154,10 @@ def remove_clips(project: Project, clip_ids: Iterable[str]) -> None:
         _delete_clip_files(project, removed)
 
 
-def set_caption(project: Project, clip_id: str, text: str, source: str = "you") -> Clip:
-    """Save a caption as typed: empty is missing, anything else counts as written."""
-    return update_clip(project, clip_id, **caption_changes(text, CaptionState.WRITTEN, source))
+def set_caption(project: Project, clip_id: str, text: str, source: str = "you", step: str = "") -> Clip:
+    """Save a caption as typed: empty is missing, anything else counts as written. step: how Undo names it."""
+    changes = caption_changes(text, CaptionState.WRITTEN, source)
+    return update_clips(project, {clip_id: changes}, step=step)[clip_id]
 
 
 def caption_changes(text: str, state: CaptionState, source: str) -> dict[str, object]:
@@ -174,14 +175,15 @@ def replace_in_captions(
     preview: bool = False,
     clip_ids: Iterable[str] | None = None,
 ) -> list[Replacement]:
-    """Search and replace in captions: all, or those of clip_ids. preview: only say what would change.
+    """Search and replace in captions: all, or those of clip_ids. preview: only say what would change. A clip
+    without a caption has nothing to replace, not even for a pattern that matches the empty text.
 
     Raises BadSetting for a bad pattern, or one that takes too long.
     """
     if not find:
         raise BadSetting(problem="There is nothing to search for.", remedy="Type the words to replace.")
     wanted = None if clip_ids is None else set(clip_ids)
-    chosen = [clip for clip in read_clips(project) if wanted is None or clip.id in wanted]
+    chosen = [clip for clip in read_clips(project) if clip.caption and (wanted is None or clip.id in wanted)]
     replaced = _replaced(find, replace, regex, [clip.caption for clip in chosen])
     found = [
         (clip.id, clip.caption, after)

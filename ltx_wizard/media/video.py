@@ -45,7 +45,7 @@ for.
 """
 
 _MAY_MOVE = ("webp", "png")
-"""Images that can hold a film, which the video library does not read. A JPEG of several pictures shows one."""
+"""Images that can hold a film, which the video library does not read."""
 
 _FIRST_PICTURE_ONLY = "It moves, but only its first picture is used. Save it as MP4 to use its motion."
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}

@@ -23,7 +23,8 @@ from ltx_wizard.ui.steps import train_runs
 from ltx_wizard.ui.steps.check_data import clips_json
 from ltx_wizard.ui.steps.train_data import Had, run_curves_json, run_json, save_plots
 
-_LARGEST_BODY = 64 * 1024
+_LARGEST_BODY = 256 * 1024
+"""A thousand clips, each with its name, have 80 KiB."""
 
 
 def live_routes() -> list[Route]:

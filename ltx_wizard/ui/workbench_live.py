@@ -81,14 +81,27 @@ def _motion(kept: Kept) -> Json:
 
 
 def save(sent: Json) -> Json:
-    """A caption as it is typed. On disk when this returns; the answer says what else changed by it."""
+    """A caption as it is typed. On disk when this returns; the answer says what else changed by it.
+
+    was: what stood there when it was typed. Where another window has written something else since, that stays
+    among the earlier captions, and replaced says so.
+    """
     project = _project(sent)
     clip_id = str(sent.get("clip", ""))
     before = workbench.read(project)
-    workbench.save(project, clip_id, str(sent.get("text", "")))
+    was, text = sent.get("was"), str(sent.get("text", ""))
+    stood = next((row.clip.caption for row in before.rows if row.clip.id == clip_id), was)
+    replaced = was is not None and stood not in (was, text)
+    workbench.save(project, clip_id, text, step="typed over a newer caption" if replaced else "")
     after = workbench.read(project)
     row = next(row for row in after.rows if row.clip.id == clip_id)
-    return {**_changes(before, after), **_row(row), **_detail(row), "saved": row.clip.caption}
+    return {
+        **_changes(before, after),
+        **_row(row),
+        **_detail(row),
+        "saved": row.clip.caption,
+        "replaced": replaced,
+    }
 
 
 def act(sent: Json) -> Json:

@@ -292,6 +292,72 @@ def test_search_and_replace_shows_what_would_change_and_can_be_undone(
     window.complaints.clear()  # the browser reports the refused pattern as well
 
 
+def test_what_is_replaced_is_what_was_shown(bench: Any, project: Project) -> None:
+    """The choice of clips changes while the drawer is open, and the pattern just before the click."""
+    page = bench
+    page.locator("[data-drawer='replace']").click()
+    page.locator("#captions-find").fill("cat")
+    page.locator("#captions-replace").fill("kitten")
+    go = page.locator("#captions-replace-go")
+    expect(go).to_have_text("Replace in 84 captions")
+    page.locator(".wz-clip[data-clip='clip-000']").click(modifiers=["Control"])
+    expect(go).to_have_text("Replace in 1 caption")
+    go.click()
+    expect(page.locator(".wz-told")).to_contain_text("1 caption changed")
+    expect(page.locator(".wz-changes")).to_contain_text("No caption of 1 selected holds that.")
+    page.locator("#captions-undo").click()
+    expect(go).to_have_text("Replace in 1 caption")
+    expect(go).to_be_enabled()
+    enabled = page.evaluate(
+        """() => { const find = document.querySelector('#captions-find'); find.value = 'a';
+          find.dispatchEvent(new Event('input'));
+          return !document.querySelector('#captions-replace-go').disabled; }"""
+    )
+    assert not enabled, "the button would replace what nobody has seen yet"
+    assert [item.caption for item in read_clips(project) if "kitten" in item.caption] == []
+
+
+def test_boxes_and_circles_work_by_keyboard(bench: Any) -> None:
+    page = bench
+    page.locator("[data-drawer='replace']").click()
+    page.locator("#captions-regex").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#captions-regex")).to_be_checked()
+    page.locator("[data-drawer='captioner']").click()
+    page.locator("input[name='captioner'][value='motion']").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("input[name='captioner'][value='motion']")).to_be_checked()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("input[name='captioner'][value='motion']")).not_to_be_checked()
+    assert chosen(page) == "clip-000"
+
+
+def test_two_windows_on_one_caption_lose_nothing(
+    window: Any, bench: Any, opening: str, project: Project
+) -> None:
+    """The other window's caption is shown even while the field has the focus; typed over unseen, it stays."""
+    page, field = bench, ".wz-caption-text"
+    other = window.page.context.new_page()
+    other.goto(opening)
+    expect(other.locator(field)).to_have_value(SCENES[0])
+    other.locator(field).focus()
+    page.locator(field).fill("The first window wrote this.")
+    expect(other.locator(field)).to_have_value("The first window wrote this.")
+    other.keyboard.press("End")
+    other.keyboard.type(" And the second this.")
+    expect(page.locator(field)).to_have_value("The first window wrote this. And the second this.")
+
+    other.route("**/wizard/live/status*", lambda route: route.abort())  # it does not look any more
+    page.locator(field).fill("Something quite different.")
+    expect(page.locator("[data-save-text]")).to_have_text("All changes saved")
+    other.keyboard.type(" Unseen.")
+    expect(other.locator(".wz-told")).to_contain_text("Another window had changed this caption")
+    assert clip(project, 0).caption.endswith("And the second this. Unseen.")
+    other.get_by_text("Earlier captions", exact=True).click()
+    expect(other.locator(".wz-past")).to_contain_text("Something quite different.")
+    other.close()
+
+
 def test_prefix_goes_to_the_selected_clips_only(bench: Any, project: Project) -> None:
     page = bench
     page.locator(".wz-clip[data-clip='clip-000']").click(modifiers=["Control"])

@@ -68,6 +68,29 @@ def test_a_captioners_run_is_one_step(three: Project, later: list[float]) -> Non
     assert titles(three) == ["3 captions by florence", "typed a caption", "1 caption by florence"]
 
 
+def test_emptying_one_caption_and_then_another_are_two_steps(three: Project, later: list[float]) -> None:
+    for name in ("cat", "dog"):
+        later[0] += 2
+        set_caption(three, name, "")
+    assert titles(three) == ["typed a caption"] * 2
+
+
+def test_typing_over_a_fresh_draft_is_a_step_of_its_own(three: Project, later: list[float]) -> None:
+    update_clip(three, "cat", caption="Drafted.", caption_source="florence")
+    later[0] += 5
+    set_caption(three, "cat", "Drafted and corrected.")
+    assert titles(three) == ["1 caption by florence", "typed a caption"]
+
+
+def test_what_a_step_with_a_name_replaced_is_part_of_the_past_however_short_it_stood(
+    three: Project, later: list[float]
+) -> None:
+    for text, step in (("A cat jumps.", ""), ("A cat sits.", "typed over a newer caption"), ("A cat s.", "")):
+        later[0] += 1
+        set_caption(three, "cat", text, step=step)
+    assert [version.text for _, version in past_of(three, "cat")] == ["A cat jumps.", "A cat runs."]
+
+
 def test_a_bulk_change_is_one_step_with_its_words(three: Project) -> None:
     replace_in_captions(three, "runs", "sleeps", clip_ids=["cat", "fox"])
     assert titles(three) == ["replaced 'runs' by 'sleeps'"]

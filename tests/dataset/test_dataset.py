@@ -179,6 +179,14 @@ def test_replacing_by_pattern(filled: Project) -> None:
     assert [after for _, _, after in found] == ["One cat sleeps.", "One dog runs."]
 
 
+def test_a_pattern_that_matches_nothing_at_all_writes_no_caption_where_there_is_none(filled: Project) -> None:
+    empty = [clip for clip in read_clips(filled) if not clip.caption]
+    found = replace_in_captions(filled, "^", "At night: ", regex=True)
+    assert [after for _, _, after in found] == ["At night: A cat sleeps.", "At night: A dog runs."]
+    assert empty
+    assert [clip for clip in read_clips(filled) if not clip.caption] == empty
+
+
 @pytest.mark.parametrize(("find", "replace"), [("(", "x"), ("a", r"\7"), ("a", r"\g<nope>"), ("", "x")])
 def test_a_bad_pattern_changes_nothing(filled: Project, find: str, replace: str) -> None:
     before = filled.clips_file.read_bytes()

@@ -164,9 +164,8 @@ def test_a_moving_image_says_that_its_first_picture_is_used(
     first.save(tmp_path / name, save_all=True, append_images=more, duration=100)
     facts = probe(tmp_path / name)
     assert (facts.kind, facts.frames) == (MediaKind.IMAGE, 1)
-    assert facts.warnings == (
-        "It moves, but only its first picture is used. Save it as MP4 to use its motion.",
-    )
+    (warning,) = facts.warnings
+    assert warning == "It moves, but only its first picture is used. Save it as MP4 to use its motion."
     first.save(tmp_path / f"still-{name}")
     assert probe(tmp_path / f"still-{name}").warnings == ()
 

@@ -70,6 +70,28 @@ def test_a_change_answers_with_the_rows_that_changed(client: TestClient, three: 
     assert post(client, three, "captions/do", do="redo")["status"] == 200
 
 
+def test_a_caption_that_another_window_changed_meanwhile_is_not_lost(
+    client: TestClient, three: Project
+) -> None:
+    old, mine, theirs = TEXTS[1], "A dog sleeps on a bed.", "A dog runs over a meadow in the snow."
+    assert post(client, three, "caption", clip="c1", was=old, text=theirs)["replaced"] is False
+    assert post(client, three, "caption", clip="c1", was=old, text=theirs)["replaced"] is False
+    assert post(client, three, "caption", clip="c1", was=old, text=mine)["replaced"] is True
+    assert post(client, three, "caption", clip="c1", was=mine, text=f"{mine} Snow.")["replaced"] is False
+    assert theirs in [was["text"] for was in get(client, three, "captions/clip", clip="c1")["past"]]
+    for _ in range(2):
+        post(client, three, "captions/do", do="undo")
+    assert read_clips(three)[1].caption == theirs
+
+
+def test_a_thousand_clips_can_be_named_one_by_one(client: TestClient, three: Project) -> None:
+    clips = [f"a-video-with-a-long-name-0123456789-{number:06d}-{number + 120:06d}" for number in range(1000)]
+    clips += [f"{clip}-again" for clip in clips]
+    assert (
+        post(client, three, "captions/do", do="accept", clips=[*clips, "c0"])["told"] == "1 draft accepted."
+    )
+
+
 def test_all_clips_need_no_list_of_ids(client: TestClient, three: Project) -> None:
     assert post(client, three, "captions/do", do="accept", clips="all")["told"] == "2 drafts accepted."
     assert post(client, three, "captions/preview", find="camera", replace="lens", clips="all")["count"] == 2
