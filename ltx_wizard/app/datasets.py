@@ -12,9 +12,10 @@ from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.recipe import DataSettings, Recipe, read_recipe
-from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, models_for_lora, needs_look_up
+from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, models_for_lora, named, needs_look_up
 from ltx_wizard.models.lookup import look_up
 from ltx_wizard.models.spec import ModelSpec
+from ltx_wizard.models.weights import refuse_incomplete
 
 if TYPE_CHECKING:
     from ltx_wizard.core.clip import Scene
@@ -206,12 +207,13 @@ def spec_of(model: str) -> ModelSpec:
 
 
 def recognise_model(text: str) -> ModelSpec:
-    """What a person typed as a model: a catalog id, a folder, a .safetensors file or a hub repository.
+    """What a person typed as a model: a catalog id, a folder, a .safetensors file, a hub repository or its
+    page.
 
-    A repository that is not known yet is looked up on the hub (a few kilobytes). Raises NotFound, BadInput,
-    DownloadFailed.
+    A repository that is not known yet is looked up on the hub (a few kilobytes). Raises NotFound, also where
+    something of a folder is missing, BadInput, DownloadFailed.
     """
-    typed = text.strip()
+    typed = named(text)
     if not typed:
         raise BadInput(
             problem="No model was given.",
@@ -225,7 +227,9 @@ def recognise_model(text: str) -> ModelSpec:
                 remedy="Go online in the Hub settings, or give a model on this computer.",
             )
         look_up(typed, settings.hub_endpoint)
-    return find_model(typed)
+    spec = find_model(typed)
+    refuse_incomplete(spec)
+    return spec
 
 
 def wanted_clips(goal: Goal) -> tuple[int, int, str]:

@@ -22,7 +22,7 @@ from ltx_wizard.core.project import (
     safe_file_stem,
 )
 from ltx_wizard.core.run import MeasurePrompt
-from ltx_wizard.models.catalog import find_model
+from ltx_wizard.models.catalog import find_model, named
 
 SAMPLE_NAME = "Sample project"
 _TRIGGER_CONSONANTS = "bdfgklmnprtvz"
@@ -64,7 +64,7 @@ def create_project(
     Raises BadInput for an empty or too long name or a folder with a project, NotFound for an unknown model.
     """
     clean = _checked_name(name)
-    chosen = find_model(model).id if model else ""  # of a path: the whole path, wherever it was typed
+    chosen = find_model(named(model)).id if model else ""  # of a path: the whole path, wherever it was typed
     settings = _checked_settings(clean, goal, trigger_word.strip(), chosen)
     project = Project.create(folder or _free_folder(places.projects(), clean), settings)
     app_settings.remember_project(project.folder)

@@ -10,10 +10,13 @@ text encoder, as Lightricks' trainer does, so that it is downloaded once.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from ltx_wizard.core.errors import NotFound, WizardError
+from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import EMBEDDED_MODEL, typed_path
 from ltx_wizard.models.lookup import recognise_cached
 from ltx_wizard.models.recognise import Recognised, recognise
@@ -35,6 +38,7 @@ PARAMETERS = {
 _BF16, _FP32 = 2, 4
 _MAIN = "Lightricks/LTX-Video"
 _HUB = "https://huggingface.co"
+_HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 _LICENCES = f"{_HUB}/{_MAIN}/blob/main"
 
 
@@ -253,6 +257,36 @@ CATALOG: tuple[ModelSpec, ...] = (
 """The practice model first, then by what to choose first."""
 
 
+def named(typed: str) -> str:
+    """What a person typed or pasted as a model, as find_model takes it: an address of the hub's pages becomes
+    'owner/name', or the catalog's id of that very file. Raises BadInput for the page of another file or site.
+    """
+    text = typed.strip()
+    lowered = text.lower()
+    if any(spec.id == lowered for spec in CATALOG):
+        return lowered
+    if not lowered.startswith(("http://", "https://")):
+        return text
+    address = urlsplit(text)
+    owner, name, *rest = [*(part for part in unquote(address.path).split("/") if part), "", ""]
+    if address.hostname not in _HUB_HOSTS or not _is_repository(f"{owner}/{name}"):
+        raise BadInput(
+            problem=f"{text} is not the page of a model on the hub.",
+            remedy="Download the model's .safetensors file and give its path, or give a hub repository: "
+            "owner/name.",
+        )
+    file = "/".join(part for part in rest[2:] if part)  # after 'blob/main' or 'resolve/main'
+    if not file.endswith(".safetensors"):
+        return f"{owner}/{name}"
+    for spec in CATALOG:
+        if spec.address("transformer") == (f"{owner}/{name}", file):
+            return spec.id
+    raise BadInput(
+        problem=f"This is the page of one file, {file}, of {owner}/{name}.",
+        remedy="Download it there and give its path here.",
+    )
+
+
 def find_model(model: str) -> ModelSpec:
     """The spec behind a catalog id, a folder or .safetensors file on this computer, or a hub repository.
 
@@ -315,28 +349,33 @@ def _local_path(model: str) -> Path | None:
 
 def _spec_of_path(path: Path, found: Recognised) -> ModelSpec:
     base = _base(found)
-    changes = {
+    changes: dict[str, Any] = {
         "id": str(path),
         "title": path.stem if path.is_file() else path.name,
         "variant": found.variant,
         "recognised": found.title,
     }
     summary = f"Your own model: {found.title}."
-    if found.layout == "pipeline-folder":
-        return replace(base, **changes, summary=summary, source=str(path), local=True, part_gib=(), files=())
-    companions = [f"{role}={repository}:{inside}" for role, repository, inside in _companions(base)]
+    mine = [] if found.layout == "pipeline-folder" else [f"transformer=file:{path}"]
+    if mine:
+        lacking = [part for part in base.parts if part != "transformer"]
+    else:
+        changes |= {"source": str(path), "local": True}
+        lacking = [part for part in base.parts if not (path / part).is_dir()]
     return replace(
         base,
         **changes,
         summary=summary,
-        files=(f"transformer=file:{path}", *companions),
-        part_gib=tuple(part for part in base.part_gib if part[0] != "transformer"),
+        files=(*mine, *_companions(base, lacking)),
+        part_gib=tuple(item for item in base.part_gib if item[0] in lacking),
     )
 
 
-def _companions(base: ModelSpec) -> list[tuple[str, str, str]]:
-    """(role, repository, path) of what a transformer alone lacks, from its variant's own repositories."""
-    return [(role, *base.address(role)) for role in ("vae", "text_encoder", "tokenizer", "scheduler")]
+def _companions(base: ModelSpec, parts: Iterable[str]) -> Iterator[str]:
+    """Addresses of the parts that a model of the user's own lacks, from its variant's own repositories."""
+    for part in parts:
+        repository, inside = base.address(part)
+        yield f"{part}={repository}:{inside}"
 
 
 def _spec_of_repository(repository: str) -> ModelSpec:

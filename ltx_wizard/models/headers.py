@@ -107,8 +107,7 @@ def _header_of_folder(folder: Path) -> Header:
             remedy="Choose a folder that holds .safetensors files, or download the model again.",
         )
     for index in folder.glob("*.safetensors.index.json"):
-        named = set(cast("dict[str, str]", read_config(index).get("weight_map", {})).values())
-        missing = sorted(named - {file.name for file in files})
+        missing = sorted(shards_of(index) - {file.name for file in files})
         if missing:
             raise BadInput(
                 problem=f"{folder} is not complete: {missing[0]} is missing.",
@@ -121,6 +120,15 @@ def _header_of_folder(folder: Path) -> Header:
         dtypes={name: dtype for header in headers for name, dtype in header.dtypes.items()},
         metadata={key: text for header in headers for key, text in header.metadata.items()},
     )
+
+
+def shards_of(index: Path) -> set[str]:
+    """The files that a *.safetensors.index.json names. Raises NotFound, or BadInput where it is damaged."""
+    weight_map: Any = read_config(index).get("weight_map", {})
+    names: list[Any] = list(weight_map.values()) if isinstance(weight_map, dict) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise BadInput(problem=f"{index} cannot be read.", remedy="Download the model again.")
+    return set(names)
 
 
 def read_config(path: Path) -> Mapping[str, Any]:

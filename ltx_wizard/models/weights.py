@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltx_wizard.core.documents import read_text
-from ltx_wizard.core.errors import BadInput, NotFound, explain_os_error
+from ltx_wizard.core.errors import BadInput, NotFound, WizardError, explain_os_error
+from ltx_wizard.models.headers import shards_of
 from ltx_wizard.models.spec import Downloadable, ModelSpec
 
 ON_THIS_COMPUTER = "file"
@@ -37,8 +38,8 @@ class ModelFiles:
 def find_files(spec: ModelSpec) -> ModelFiles:
     """The files of a model: those of this computer as they are, others in the hub's cache.
 
-    Nothing is downloaded. Raises NotFound for a part that is not there, BadInput for weights that are not
-    safetensors.
+    Nothing is downloaded. Raises NotFound for a part that is not there or not whole, BadInput for weights
+    that are not safetensors.
     """
     return ModelFiles(**find_parts(spec))
 
@@ -52,15 +53,27 @@ def find_parts(spec: Downloadable) -> dict[str, Path]:
             problem=f"{spec.title} is not on this computer yet: {_part_names(missing)} missing.",
             remedy=f"Download it in the step {spec.step}, or with: ltx-wizard download {spec.id}",
         )
-    found = {part: place for part, place in places.items() if place is not None}
-    for part, place in found.items():
-        if not place.exists():
-            raise NotFound(
-                problem=f"{spec.title} is not complete: its {part.replace('_', ' ')} is missing at {place}.",
-                remedy="Get the model again, or choose another folder.",
-            )
+    refuse_incomplete(spec)
+    return {part: place for part, place in places.items() if place is not None}
+
+
+def refuse_incomplete(spec: Downloadable) -> None:
+    """Look through the parts that lie on this computer and do not come from the hub. Raises as find_files."""
+    for part in spec.parts:
+        repository, inside = spec.address(part)
+        if repository != ON_THIS_COMPUTER:
+            continue
+        place = Path(inside).expanduser()
         _refuse_pickles(spec, place)
-    return found
+        lacking = _lacking(place, spec, part)
+        if lacking:
+            raise NotFound(
+                problem=f"{spec.title} is not complete: its {part.replace('_', ' ')} has no {lacking} in "
+                f"{place}."
+                if place.exists()
+                else f"{spec.title} is not complete: its {part.replace('_', ' ')} is missing at {place}.",
+                remedy="Get the model again, or choose another one.",
+            )
 
 
 def missing_parts(spec: Downloadable) -> tuple[str, ...]:
@@ -165,26 +178,35 @@ def _snapshots(repository: str) -> Iterator[Path]:
 
 
 def _is_whole(place: Path, spec: Downloadable, part: str) -> bool:
-    """Whether nothing of a part is missing: all shards that the index names, or a file of weights."""
+    return not _lacking(place, spec, part)
+
+
+def _lacking(place: Path, spec: Downloadable, part: str) -> str:
+    """The first thing that a part needs and that is not there: a file, a shard that the index names, or
+    weights at all. Empty: it is whole.
+    """
     if place.is_file():
-        return True
-    groups = spec.essential(part)
-    if not all(any((place / name).is_file() for name in group) for group in groups):
-        return False
+        return ""
+    for group in spec.essential(part):
+        if not any((place / name).is_file() for name in group):
+            return " or ".join(group)
     if not spec.has_weights(part):
-        return True
-    indexes = list(place.glob("*.safetensors.index.json"))
+        return ""
+    indexes = sorted(place.glob("*.safetensors.index.json"))
     if not indexes:
-        return any(path.is_file() for path in place.glob("*.safetensors"))
-    return any(all((place / shard).is_file() for shard in _shards(index)) for index in indexes)
+        return "" if any(path.is_file() for path in place.glob("*.safetensors")) else ".safetensors file"
+    lacking = [
+        next((shard for shard in sorted(_shards(index)) if not (place / shard).is_file()), "")
+        for index in indexes
+    ]
+    return "" if "" in lacking else lacking[0]
 
 
 def _shards(index: Path) -> set[str]:
     try:
-        names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (OSError, ValueError, KeyError):
-        return {"unreadable index"}
-    return set(names.values())
+        return shards_of(index)
+    except WizardError:
+        return {f"readable {index.name}"}
 
 
 def _header(file: Path) -> bytes:

@@ -22,7 +22,7 @@ from model_files import (
 from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.places import EMBEDDED_MODEL
 from ltx_wizard.models import catalog
-from ltx_wizard.models.catalog import CATALOG, EMBEDDED, PARAMETERS, find_model, models_for_lora
+from ltx_wizard.models.catalog import CATALOG, EMBEDDED, PARAMETERS, find_model, models_for_lora, named
 from ltx_wizard.models.spec import PARTS, ModelSpec
 
 LARGE = [spec for spec in CATALOG if spec is not EMBEDDED]
@@ -138,7 +138,10 @@ def test_a_copy_of_the_practice_model_is_used_like_it(tmp_path: Path) -> None:
 
 def test_a_folder_gets_the_settings_of_what_it_is(tmp_path: Path) -> None:
     old = find_model(str(write_pipeline(tmp_path / "old", "2b", "0.9.1", "LTXPipeline")))
-    new = find_model(str(write_pipeline(tmp_path / "new", "13b", "0.9.5")))
+    folder = write_pipeline(tmp_path / "new", "13b", "0.9.5")
+    for part in PARTS:
+        (folder / part).mkdir(exist_ok=True)
+    new = find_model(str(folder))
     assert (old.coordinates, old.max_caption_tokens, old.architecture) == ("plain", 128, "ltxv-2b")
     assert (new.coordinates, new.max_caption_tokens, new.architecture) == ("causal", 256, "ltxv-13b")
     assert (new.variant, new.local, new.files, new.download_gib) == ("ltxv-13b-0.9.7-dev", True, (), 0)
@@ -153,6 +156,53 @@ def test_a_single_file_takes_its_companions_from_its_own_version(tmp_path: Path)
         assert spec.address(part) == known.address(part)
     assert spec.download_gib == pytest.approx(known.download_gib - dict(known.part_gib)["transformer"])
     assert not spec.local
+
+
+def test_what_a_folder_lacks_comes_from_the_hub_as_for_a_single_file(tmp_path: Path) -> None:
+    folder = write_pipeline(tmp_path / "ltxv-13b-0.9.8", "13b", "0.9.5")
+    spec, known = find_model(str(folder)), BY_ID["ltxv-13b-0.9.8-dev"]
+    for part in ("transformer", "vae"):
+        assert spec.address(part) == ("file", str(folder / part))
+    for part in ("text_encoder", "tokenizer", "scheduler"):
+        assert spec.address(part) == known.address(part)
+    assert spec.download_gib == pytest.approx(dict(known.part_gib)["text_encoder"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (" ltxv-2b-0.9.6-dev ", "ltxv-2b-0.9.6-dev"),
+        ("LTXV-13B-0.9.7-dev", "ltxv-13b-0.9.7-dev"),
+        ("https://huggingface.co/somebody/ltxv-anime", "somebody/ltxv-anime"),
+        ("https://hf.co/somebody/ltxv-anime/tree/main/", "somebody/ltxv-anime"),
+        (
+            "https://huggingface.co/Lightricks/LTX-Video/blob/main/ltxv-2b-0.9.6-dev-04-25.safetensors",
+            "ltxv-2b-0.9.6-dev",
+        ),
+        ("/models/LTXV 13B.safetensors", "/models/LTXV 13B.safetensors"),
+        ("somebody/LTXV", "somebody/LTXV"),
+    ],
+)
+def test_what_was_typed_or_pasted_becomes_what_it_means(typed: str, meant: str) -> None:
+    assert named(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (
+            "https://huggingface.co/somebody/m/blob/main/mine.safetensors",
+            "page of one file, mine.safetensors",
+        ),
+        ("https://example.com/somebody/model", "is not the page of a model on the hub"),
+        ("https://huggingface.co/", "is not the page of a model on the hub"),
+        ("https://huggingface.co/somebody", "is not the page of a model on the hub"),
+    ],
+)
+def test_another_page_says_what_to_give_instead(typed: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words) as caught:
+        named(typed)
+    assert "give its path" in caught.value.remedy
 
 
 def test_no_path_of_this_computer_is_in_the_name_for_others(tmp_path: Path) -> None:

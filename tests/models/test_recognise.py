@@ -304,6 +304,14 @@ def test_a_shard_that_is_cut_off_or_missing_is_found(tmp_path: Path) -> None:
     assert f"{second.name} is missing" in refusal(folder).problem
 
 
+@pytest.mark.parametrize("weight_map", [["a"], {"a": 3}, "a", None])
+def test_a_list_of_shards_that_is_none_is_refused(tmp_path: Path, weight_map: object) -> None:
+    folder = write_pipeline(tmp_path / "model", "2b", "0.9.5")
+    index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    assert "index.json cannot be read" in refusal(folder).problem
+
+
 def test_one_part_of_several_is_refused(tmp_path: Path) -> None:
     folder = write_transformer_folder(tmp_path / "transformer", "2b")
     error = refusal(folder / "diffusion_pytorch_model-00001-of-00002.safetensors")

@@ -13,7 +13,7 @@ from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.places import EMBEDDED_MODEL
 from ltx_wizard.models.catalog import EMBEDDED, LTXV_2B_096_DEV
 from ltx_wizard.models.spec import PARTS, ModelSpec
-from ltx_wizard.models.weights import encoder_id, find_files, hub_parts, missing_parts
+from ltx_wizard.models.weights import encoder_id, find_files, hub_parts, missing_parts, refuse_incomplete
 
 NEW, OLD = "b" * 40, "a" * 40
 REPOSITORY = "someone/model"
@@ -93,8 +93,24 @@ def test_every_shard_of_the_index_must_be_there(cache: Path, on_hub: ModelSpec) 
     assert missing_parts(on_hub) == ("text_encoder",)
     (place / shards["b"]).write_bytes(b"x")
     assert missing_parts(on_hub) == ()
-    index.write_text("{ torn")
-    assert missing_parts(on_hub) == ("text_encoder",)
+    for damaged in ("{ torn", '{"weight_map": ["a"]}'):
+        index.write_text(damaged)
+        assert missing_parts(on_hub) == ("text_encoder",)
+
+
+def test_a_folder_of_ones_own_whose_text_encoder_lacks_a_shard_is_not_complete(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(EMBEDDED_MODEL, tmp_path / "mine"))
+    spec = replace(EMBEDDED, title="Mine", source=str(folder))
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "text_encoder" / "model.safetensors").rename(folder / "text_encoder" / shards["a"])
+    index = json.dumps({"weight_map": shards})
+    (folder / "text_encoder" / "model.safetensors.index.json").write_text(index)
+    for look in (find_files, refuse_incomplete):
+        with pytest.raises(NotFound, match=f"text encoder has no {shards['b']}"):
+            look(spec)
+    (folder / "text_encoder" / "config.json").unlink()
+    with pytest.raises(NotFound, match=r"text encoder has no config\.json"):
+        refuse_incomplete(spec)
 
 
 def test_a_part_of_an_older_commit_is_used_where_the_newest_lacks_it(cache: Path, on_hub: ModelSpec) -> None:

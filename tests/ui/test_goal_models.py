@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from model_files import original_transformer, write_header_only
+from model_files import original_transformer, write_header_only, write_pipeline
 
 from ltx_wizard.app import datasets, projects, system
 from ltx_wizard.app.system import Gpu
@@ -94,3 +94,19 @@ def test_a_chosen_file_that_is_gone_says_so_and_others_can_be_chosen(tmp_path: P
     assert "There is no file" in cards
     assert "cannot be used" in cards
     assert 'value="ltxv-13b-0.9.7-dev"' in cards
+
+
+def test_a_folder_that_lacks_parts_says_what_is_to_be_downloaded(tmp_path: Path) -> None:
+    folder = write_pipeline(tmp_path / "ltxv-2b-0.9.6-dev", "2b", "0.9.5")
+    cards, _ = goal_models.use_own("", str(folder))
+    assert "The text encoder to download" in str(cards)
+    shutil.rmtree(folder / "vae")
+    cards, _ = goal_models.use_own("", str(folder))
+    assert "2.3 GB to download, and the text encoder" in str(cards)
+
+
+def test_a_folder_of_which_a_file_is_missing_is_refused_at_once(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(EMBEDDED_MODEL, tmp_path / "mine"))
+    (folder / "text_encoder" / "model.safetensors").unlink()
+    _, said = goal_models.use_own("", str(folder))
+    assert "mine is not complete: its text encoder has no .safetensors file" in said

@@ -172,9 +172,12 @@ def _facts(spec: ModelSpec) -> Markup:
 
 def _download_text(spec: ModelSpec) -> str:
     """Without the text encoder, of which the list says once what it weighs."""
-    own = [gib for part, gib in spec.part_gib if part != "text_encoder"]
-    if own:
-        return f"{_size(sum(own))} to download, and the text encoder"
+    sizes = dict(spec.part_gib)
+    has_text = sizes.pop("text_encoder", 0.0) > 0
+    if sizes:
+        return f"{_size(sum(sizes.values()))} to download{', and the text encoder' if has_text else ''}"
+    if has_text:
+        return "The text encoder to download"
     return "No download" if spec.local else "the hub tells its size before the download"
 
 
