@@ -3,6 +3,18 @@
   "use strict";
   const { el, time } = window.wizard;
 
+  /* Gradio tells of a slider when the mouse lets go of it, or its number is left; and it refuses what is too
+     large or empty, without showing what counts instead. Here every key and Enter count, within the limits. */
+  const isSlider = (target) => target.matches?.(".wz-slider input");
+  document.addEventListener("focusin", ({ target }) => { if (isSlider(target)) target.before = target.value; });
+  document.addEventListener("change", ({ target }) => {
+    if (!isSlider(target)) return;
+    target.value = target.value === "" ? target.before : Math.min(+target.max, Math.max(+target.min, +target.value));
+    target.before = target.value;
+    target.dispatchEvent(new Event("input", { bubbles: true }));
+    target.closest(".wz-slider").querySelector("input[type=range]").dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+  }, true);
+
   window.wizard.define("scenes", (root, act) => {
     let data = null, chosen = null, drawn = "";
 

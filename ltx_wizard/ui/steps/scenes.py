@@ -16,6 +16,7 @@ from ltx_wizard.ui.components import Markup, empty_state, join, notice, step_hea
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 
 _DETECTORS = [("Adaptive (moving cameras)", "adaptive"), ("Content (still cameras)", "content")]
+_USUAL = SceneSettings()
 
 
 def build(page: Page) -> StepView:
@@ -25,14 +26,15 @@ def build(page: Page) -> StepView:
         detector = gr.Dropdown(
             _DETECTORS, label="How cuts are found", elem_id="scenes-detector", min_width=230
         )
-        threshold = gr.Slider(0.5, 100, label="Threshold", elem_id="scenes-threshold", min_width=180)
-        shortest = gr.Slider(0.2, 8, step=0.1, label="Shortest clip (s)", elem_id="scenes-min", min_width=150)
-        longest = gr.Slider(0.5, 20, step=0.1, label="Longest clip (s)", elem_id="scenes-max", min_width=150)
+        adaptive = _slider("adaptive_threshold", 0.5, 20, "Threshold", "scenes-adaptive")
+        content = _slider("content_threshold", 1, 100, "Threshold", "scenes-content", step=1)
+        shortest = _slider("min_clip_s", 0.2, 8, "Shortest clip (s)", "scenes-min")
+        longest = _slider("max_clip_s", 0.5, 20, "Longest clip (s)", "scenes-max")
         find = gr.Button("Find scenes", elem_id="scenes-find", elem_classes="wz-soft", min_width=130)
     with gr.Accordion("Advanced", open=False, elem_classes="wz-advanced"):
-        min_scene = gr.Slider(
-            0.1, 10, step=0.1, label="Shortest scene (s)", info="Cuts closer than this are ignored.",
-            elem_id="scenes-min-scene",
+        min_scene = _slider(
+            "min_scene_s", 0.1, 10, "Shortest scene (s)", "scenes-min-scene",
+            info="Cuts closer than this are ignored.",
         )  # fmt: skip
     work = panel("scenes-work")
     strips = live_panel("scenes")
@@ -40,7 +42,7 @@ def build(page: Page) -> StepView:
         back = gr.Button("Back", elem_id="scenes-back")
         primary = gr.Button("Find scenes", variant="primary", elem_id="scenes-primary")
 
-    controls = [detector, threshold, min_scene, shortest, longest]
+    controls = [detector, adaptive, content, min_scene, shortest, longest]
 
     def render(project: Project | None) -> Updates:
         assert project is not None
@@ -49,25 +51,55 @@ def build(page: Page) -> StepView:
         return {
             head: _head(state),
             detector: settings.detector,
-            threshold: _threshold_update(settings),
-            min_scene: settings.min_scene_s,
-            shortest: settings.min_clip_s,
-            longest: settings.max_clip_s,
+            adaptive: gr.update(value=settings.adaptive_threshold, visible=settings.detector == "adaptive"),
+            content: gr.update(value=settings.content_threshold, visible=settings.detector == "content"),
+            min_scene: _at(min_scene, settings.min_scene_s),
+            shortest: _at(shortest, settings.min_clip_s),
+            longest: _at(longest, settings.max_clip_s),
             find: gr.update(interactive=bool(state.videos) and not state.busy),
             work: _work(state) if state.busy else join([_ended(project), _work(state)]),
             strips: json.dumps(_strips_json(project, state, settings)),
             primary: gr.update(value=state.primary, interactive=not state.busy),
         }
 
+    follows = [head, work, strips, primary]
+
+    def save_and_show(path: str, detector: str, *numbers: float) -> tuple[object, ...]:
+        """What follows from the numbers; the numbers themselves stay, for the next may be moving already."""
+        _save_controls(path, detector, *numbers)
+        shown = render(opened(path))
+        return tuple(shown[part] for part in follows)
+
     page.on(detector.input, _save_controls, controls)
     for slider in controls[1:]:
-        page.on(slider.release, _save_controls, controls)
+        page.light(slider.release, save_and_show, [page.project, *controls], follows)
     page.on(find.click, _find)
     page.on(back.click, lambda path: Outcome(go_to="videos"))
     page.on(primary.click, _go_on)
     page.on_act(work, {"find": lambda path, data: _find(path)})
     page.on_act(strips, {"merge": _merge, "split": _split, "toggle": _toggle})
     return StepView("scenes", "Scenes", notice_card, render)
+
+
+def _slider(
+    field: str,
+    least: float,
+    most: float,
+    label: str,
+    elem_id: str,
+    step: float = 0.1,
+    info: str | None = None,
+) -> gr.Slider:
+    """Its reset button gives the usual value. assets/js/scenes.js makes every way to change it count."""
+    return gr.Slider(
+        least, most, value=getattr(_USUAL, field), step=step, label=label, info=info, elem_id=elem_id,
+        elem_classes="wz-slider", min_width=150,
+    )  # fmt: skip
+
+
+def _at(slider: gr.Slider, value: float) -> dict[str, object]:
+    """The command line takes larger values than a slider can point at: then it reaches that far."""
+    return gr.update(value=value, maximum=max(slider.maximum, value))
 
 
 class _State:
@@ -112,21 +144,23 @@ def _find(path: str) -> None:
 
 
 def _save_controls(
-    path: str, detector: str, threshold: float, min_scene: float, shortest: float, longest: float
+    path: str,
+    detector: str,
+    adaptive: float,
+    content: float,
+    min_scene: float,
+    shortest: float,
+    longest: float,
 ) -> None:
-    project = opened(path)
-    before = project.read_settings().scenes
-    key = "adaptive_threshold" if detector == "adaptive" else "content_threshold"
-    chosen = threshold if detector == before.detector else getattr(before, key)
     changed = {
-        **before.model_dump(),
         "detector": detector,
-        key: chosen,
+        "adaptive_threshold": adaptive,
+        "content_threshold": content,
         "min_scene_s": min_scene,
         "min_clip_s": shortest,
         "max_clip_s": longest,
     }
-    projects.update(project, scenes=changed)
+    projects.update(opened(path), scenes=changed)
 
 
 def _merge(path: str, data: Data) -> None:
@@ -148,12 +182,6 @@ def _toggle(path: str, data: Data) -> None:
 
 def _index(project: Project, data: Data) -> int:
     return datasets.scene_index(project, data["source"], int(data["frame"]))
-
-
-def _threshold_update(settings: SceneSettings) -> object:
-    if settings.detector == "adaptive":
-        return gr.update(minimum=0.5, maximum=20, step=0.1, value=settings.adaptive_threshold)
-    return gr.update(minimum=1, maximum=100, step=1, value=settings.content_threshold)
 
 
 def _head(state: _State) -> Markup:
