@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ltx_wizard.core.clip import Scene, SourceScenes
 from ltx_wizard.core.project import Project, ProjectSettings, SceneSettings
+from ltx_wizard.dataset.dataset import read_sources, write_scenes
+from ltx_wizard.dataset.importing import import_files
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -95,3 +99,24 @@ def test_numbers_of_the_command_line_that_no_slider_reaches_stay(window: Any, pr
     number.fill("30")
     page.keyboard.press("Tab")
     on_disk(page, project, min_clip_s=12.0, max_clip_s=30.0)
+
+
+def test_a_shortest_clip_longer_than_the_longest_is_said_beside_the_numbers_that_are_to_be_changed(
+    window: Any, project: Project, make_video: Callable[..., Path]
+) -> None:
+    page = window.page
+    import_files(project, [make_video()])
+    (source,) = read_sources(project)
+    scene = Scene(start_frame=0, end_frame=24, start_s=0, end_s=3)
+    write_scenes(project, SourceScenes(source_id=source.id, scenes=(scene,)))
+    project.change_settings(scenes={"min_clip_s": 5.0, "max_clip_s": 3.0, "adaptive_threshold": 4.0})
+    page.reload()
+    expect(page.locator("#scenes-work")).to_contain_text("The shortest clip (5 s) is longer than the longest")
+    expect(page.locator("#scenes-primary")).to_be_disabled()
+    number = page.locator("#scenes-min input[type=number]")
+    expect(number).to_have_value("5")
+    number.fill("1")
+    page.keyboard.press("Tab")
+    expect(page.locator("#scenes-primary")).to_have_text("Cut 1 clip")
+    expect(page.locator("#scenes-primary")).to_be_enabled()
+    on_disk(page, project, min_clip_s=1.0, max_clip_s=3.0, adaptive_threshold=4.0)

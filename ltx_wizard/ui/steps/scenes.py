@@ -8,11 +8,12 @@ import gradio as gr
 
 from ltx_wizard.app import datasets, jobs, projects
 from ltx_wizard.core.clip import MediaKind, Scene, Source, SourceScenes
+from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project, SceneSettings
 from ltx_wizard.core.units import plural
 from ltx_wizard.ui import ended, media
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, empty_state, join, notice, step_header, working_card
+from ltx_wizard.ui.components import Markup, empty_state, error_card, join, notice, step_header, working_card
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 
 _DETECTORS = [("Adaptive (moving cameras)", "adaptive"), ("Content (still cameras)", "content")]
@@ -59,7 +60,7 @@ def build(page: Page) -> StepView:
             find: gr.update(interactive=bool(state.videos) and not state.busy),
             work: _work(state) if state.busy else join([_ended(project), _work(state)]),
             strips: json.dumps(_strips_json(project, state, settings)),
-            primary: gr.update(value=state.primary, interactive=not state.busy),
+            primary: gr.update(value=state.primary, interactive=not state.busy and not state.wrong),
         }
 
     follows = [head, work, strips, primary]
@@ -112,7 +113,11 @@ class _State:
         self.whole = {source.id for source in videos if source.whole}
         self.images = len(sources) - len(videos)
         self.found = datasets.scenes(project)
-        self.planned = datasets.planned_clips(project)
+        self.planned, self.wrong = 0, ""
+        try:
+            self.planned = datasets.planned_clips(project)
+        except BadSetting as error:  # said on the page, which shows the numbers that are to be changed
+            self.wrong = error_card(error.problem, error.remedy)
         clips = [clip for clip in datasets.clips(project) if clip.kind is MediaKind.VIDEO]
         self.clips = len([clip for clip in clips if clip.source_id not in self.whole])
         job = jobs.active_job(project)
@@ -124,7 +129,7 @@ class _State:
         if self.videos and self.unsearched:
             return "Find scenes"
         if self.planned != self.clips:
-            return f"Cut {plural(self.planned, 'clip')}"
+            return f"Cut {plural(self.planned, 'clip')}" if not self.wrong else "Cut clips"
         return "Write captions"
 
 
@@ -204,6 +209,8 @@ def _work(state: _State) -> Markup | str:
         )
     if state.busy == "cut":
         return working_card("cut", "Cutting clips", "Frame-exact. Stopping keeps the clips that are done.")
+    if state.wrong:
+        return state.wrong
     if not state.videos and state.whole:
         return notice(
             f"{plural(len(state.whole), 'clip')} from a dataset: they are used as they are, without cutting.",
