@@ -433,12 +433,13 @@ def test_check_fix_does_what_the_app_can_do(run: Run, cut_project: Project) -> N
 def test_settings_are_read_from_the_command_line() -> None:
     given = ["lora.rank=16", "data.buckets=64x64x9, 96x64x9", "validation.prompts=A cat, running", "seed = 7"]
     assert settings_of(given, steps=5) == {
-        "lora.rank": "16",
+        "lora.rank": 16,
         "data.buckets": ("64x64x9", "96x64x9"),
         "validation.prompts": ("A cat, running",),
-        "seed": "7",
+        "seed": 7,
         "steps": 5,
     }
+    assert settings_of(["validation.prompts="]) == {"validation.prompts": ()}
     assert settings_of(['validation.prompts=["a b", "c"]']) == {"validation.prompts": ("a b", "c")}
     with pytest.raises(BadSetting, match="not a JSON list"):
         settings_of(["validation.prompts=[oops"])
@@ -450,9 +451,9 @@ def test_settings_are_read_from_the_command_line() -> None:
         (["--preset", "warp-speed"], "no preset called warp-speed", "Choose one of: "),
         (["--set", "lora.rnk=4"], "no setting called lora.rnk", "The settings are: steps, seed, lora.rank"),
         (["--set", "lora.rank"], "not of the form key=value", "Write it as"),
-        (["--set", "lora.rank=0"], "lora.rank", "Change the value"),
-        (["--set", "optimizer.lr=fast"], "optimizer.lr", "Change the value"),
-        (["--set", "data.buckets=huge"], "data.buckets", "Change the value"),
+        (["--set", "lora.rank=0"], "lora.rank", "Give another value"),
+        (["--set", "optimizer.lr=fast"], "optimizer.lr", "Give another value"),
+        (["--set", "data.buckets=huge"], "data.buckets", "Give another value"),
     ],
 )
 def test_a_wrong_recipe_starts_nothing(

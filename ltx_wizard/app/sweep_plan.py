@@ -15,7 +15,7 @@ from ltx_wizard.app.system import first_gpu
 from ltx_wizard.core.documents import Document, Settings
 from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe, recipe_settings
+from ltx_wizard.core.recipe import Recipe, recipe_settings, typed_setting
 
 MOST_RUNS = 60
 """More are rather a wish for another tool; a wrong list is caught before it costs a week."""
@@ -83,8 +83,8 @@ def parse_axes(asked: Sequence[tuple[str, str]]) -> tuple[Axis, ...]:
             raise BadSetting(problem=f"{key} cannot be varied.", remedy="Choose a number, switch or choice.")
         if any(axis.key == key for axis in axes):
             raise BadSetting(problem=f"{key} stands there twice.", remedy="Put its values on one line.")
-        values = tuple(dict.fromkeys(_value(known[key].kind, part) for part in parts))
-        axes.append(Axis(key=key, values=values))
+        values = [value for part in parts if not isinstance(value := typed_setting(key, part), tuple)]
+        axes.append(Axis(key=key, values=tuple(dict.fromkeys(values))))
     if not axes:
         raise BadSetting(problem="There is nothing to vary yet.", remedy="Name a setting and some values.")
     return tuple(axes)
@@ -130,20 +130,3 @@ def new_sweep(project: Project, axes: Sequence[Axis]) -> Sweep:
     for entry in made.entries:
         made.recipe_of(entry)  # a value out of range is said before anything is written
     return made
-
-
-def _value(kind: str, text: str) -> Value:
-    try:
-        if kind == "integer":
-            return int(text)
-        if kind == "number":
-            return float(text)
-    except ValueError:
-        raise BadSetting(
-            problem=f"'{text}' is not a number.", remedy="Write numbers between commas, such as 16, 32."
-        ) from None
-    if kind == "switch":
-        if text.lower() not in ("true", "false", "on", "off"):
-            raise BadSetting(problem=f"'{text}' is neither on nor off.", remedy="Write: on, off.")
-        return text.lower() in ("true", "on")
-    return text

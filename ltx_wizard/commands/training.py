@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from ltx_wizard.commands.following import event_count, follow
 from ltx_wizard.core.errors import BadSetting, NotFound, NotReady
 from ltx_wizard.core.lab import LabLora
 from ltx_wizard.core.project import Project, filled_prompt, safe_file_stem
-from ltx_wizard.core.recipe import recipe_settings, with_settings
+from ltx_wizard.core.recipe import typed_setting, with_settings
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus, SampleJob, TrainJob
 from ltx_wizard.core.units import duration_text, plural
 
@@ -121,21 +120,15 @@ def _written(job: JobFolder, project: Project, console: Console) -> dict[str, Js
 
 
 def settings_of(assignments: Sequence[str], steps: int | None = None) -> dict[str, object]:
-    """['lora.rank=16'] -> {'lora.rank': '16'}. Raises BadSetting naming an unknown key."""
+    """['lora.rank=16'] -> {'lora.rank': 16}. Raises BadSetting naming an unknown key or a wrong value."""
     changes: dict[str, object] = {}
-    known = {info.key: info for info in recipe_settings()}
     for assignment in assignments:
         key, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals:
             raise BadSetting(
                 problem=f"'{assignment}' is not of the form key=value.", remedy="Write it as lora.rank=16."
             )
-        if key not in known:
-            raise BadSetting(
-                problem=f"There is no setting called {key}.",
-                remedy=f"The settings are: {', '.join(known)}.",
-            )
-        changes[key] = _list(key, text) if known[key].kind == "list" else text
+        changes[key] = typed_setting(key, text)
     if steps is not None:
         changes["steps"] = steps
     return changes
@@ -274,15 +267,3 @@ def _lora_file(project: Project, file: Path | None) -> Path:
     if not path.is_file():
         raise NotFound(problem=f"There is no LoRA file {file}.", remedy="Check the path.")
     return path
-
-
-def _list(key: str, text: str) -> tuple[str, ...]:
-    """A JSON list, one prompt, or words between commas or spaces."""
-    if not text.startswith("["):
-        return (text,) if key.endswith("prompts") else tuple(text.replace(",", " ").split())
-    try:
-        return tuple(str(item) for item in json.loads(text))
-    except ValueError as error:
-        raise BadSetting(
-            problem=f"{text} is not a JSON list: {error}.", remedy='Write it as ["one", "two"].'
-        ) from error

@@ -5,13 +5,15 @@ A preset is a YAML file that names only what differs from these defaults.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from ltx_wizard.core.documents import (
     Document,
@@ -527,9 +529,77 @@ def with_settings(recipe: Recipe, changes: dict[str, object]) -> Recipe:
             raise BadSetting(problem=f"There is no setting called {key}.", remedy="Check its spelling.")
         target[name] = value
     try:
-        return validate_document(raw, Recipe, "The recipe")
-    except BadDocument as error:
-        raise BadSetting(problem=error.problem, remedy="Change the value to one within its range.") from error
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        wrong = {".".join(str(part) for part in item["loc"][:2]): item["msg"] for item in error.errors()}
+        mine = {key: message for key, message in wrong.items() if key in changes} or wrong
+        raise BadSetting(
+            problem="; ".join(_wrong_text(key, message) for key, message in mine.items()) + ".",
+            remedy="Give another value. Nothing was changed.",
+        ) from error
+
+
+def typed_setting(key: str, text: str) -> bool | int | float | str | tuple[str, ...]:
+    """The value of a setting as a person types it: 16, 0.0002, on, '768x512x49, 512x512x49'. Prompts stand on
+    lines of their own; every list may be JSON. Ranges are for with_settings. Raises BadSetting.
+    """
+    kinds = {info.key: info.kind for info in recipe_settings()}
+    if key not in kinds:
+        raise BadSetting(
+            problem=f"There is no setting called {key}.", remedy=f"The settings are: {', '.join(kinds)}."
+        )
+    kind, clean = kinds[key], text.strip()
+    if kind in ("integer", "number"):
+        return _typed_number(clean, whole=kind == "integer")
+    if kind == "switch":
+        if clean.lower() not in _SWITCHES:
+            raise BadSetting(problem=f"'{clean}' is neither on nor off.", remedy="Write: on, or off.")
+        return _SWITCHES[clean.lower()]
+    if kind != "list":
+        return text
+    if clean.startswith("["):
+        return _json_list(clean)
+    if key.endswith("prompts"):
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if key == "data.buckets":
+        clean = re.sub(r"\s*[x×]\s*", "x", clean.lower())
+    return tuple(clean.replace(",", " ").split())
+
+
+_SWITCHES = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+
+
+def _typed_number(text: str, whole: bool) -> int | float:
+    """'1,500' is a whole number, '1.5' and '1e400' are none."""
+    plain = text.replace(",", "") if whole and re.fullmatch(r"\d{1,3}(,\d{3})+", text) else text
+    try:
+        value = float(plain)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadSetting(
+            problem=f"'{text}' is not a number." if text else "There is no number.",
+            remedy=f"Type a number, such as {'32' if whole else '0.0002'}.",
+        )
+    if whole and not value.is_integer():
+        raise BadSetting(problem=f"{text} is not a whole number.", remedy="Type one without a fraction.")
+    return int(value) if whole else value
+
+
+def _json_list(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(item) for item in json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise BadSetting(
+            problem=f"{text} is not a JSON list: {error}.", remedy='Write it as ["one", "two"].'
+        ) from error
+
+
+def _wrong_text(key: str, message: str) -> str:
+    """What is wrong with a value, from the words of pydantic."""
+    if message.startswith("Input should"):
+        return f"{key} must {message.removeprefix('Input should ')}"
+    return f"{key}: {message.removeprefix('Value error, ')}"
 
 
 def parse_bucket(text: str) -> tuple[int, int, int]:

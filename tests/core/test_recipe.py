@@ -21,6 +21,7 @@ from ltx_wizard.core.recipe import (
     read_recipe,
     recipe_settings,
     setting_value,
+    typed_setting,
     with_settings,
     write_recipe,
 )
@@ -182,6 +183,58 @@ def test_several_wrong_values_are_named_at_once_and_nothing_changes() -> None:
         with_settings(recipe, {"lora.rank": 0, "optimizer.lr": -1, "steps": 0})
     assert all(key in caught.value.problem for key in ("lora.rank", "optimizer.lr", "steps"))
     assert recipe == Recipe()
+
+
+def test_a_refusal_names_what_was_changed_and_not_what_follows_from_it() -> None:
+    with pytest.raises(BadSetting) as caught:
+        with_settings(with_settings(Recipe(), {}), {"lora.rank": 2000, "optimizer.name": "sgd"})
+    assert caught.value.problem == (
+        "lora.rank must be less than or equal to 512; "
+        "optimizer.name must be 'adamw', 'adamw8bit' or 'paged-adamw8bit'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "value"),
+    [
+        ("lora.rank", " 16 ", 16),
+        ("steps", "1,500", 1500),
+        ("steps", "1e3", 1000),
+        ("steps", "2.0", 2),
+        ("optimizer.lr", "2e-4", 0.0002),
+        ("memory.vae_tiling", "Off", False),
+        ("optimizer.name", "adamw8bit", "adamw8bit"),
+        ("validation.negative_prompt", " ugly, blurry ", " ugly, blurry "),
+        ("validation.prompts", "A cat, running\n\n A dog ", ("A cat, running", "A dog")),
+        ("validation.prompts", "", ()),
+        ("validation.prompts", '["a\\nb"]', ("a\nb",)),
+        ("data.buckets", "768 x 512 x 49, 512X512×49\n64x64x9", ("768x512x49", "512x512x49", "64x64x9")),
+        ("lora.target_modules", "to_q, to_k", ("to_q", "to_k")),
+    ],
+)
+def test_a_setting_is_taken_as_a_person_types_it(key: str, typed: str, value: object) -> None:
+    assert typed_setting(key, typed) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "words"),
+    [
+        ("steps", "2.7", "2.7 is not a whole number"),
+        ("steps", "1,5", "'1,5' is not a number"),
+        ("steps", "1e400", "'1e400' is not a number"),
+        ("steps", "", "There is no number"),
+        ("optimizer.lr", "nan", "'nan' is not a number"),
+        ("optimizer.lr", "0,0002", "'0,0002' is not a number"),
+        ("memory.vae_tiling", "maybe", "neither on nor off"),
+        ("validation.prompts", "[oops", "not a JSON list"),
+        ("lora.rnk", "3", "no setting called"),
+    ],
+)
+def test_what_is_no_value_of_a_setting_is_refused_and_never_guessed(key: str, typed: str, words: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        typed_setting(key, typed)
+    assert words in caught.value.problem
+    assert caught.value.remedy
 
 
 def test_modules_may_be_written_as_words() -> None:

@@ -10,7 +10,6 @@ import gradio as gr
 from ltx_wizard.app import datasets, memory_plan, recipes, settings
 from ltx_wizard.app.memory_plan import Plan
 from ltx_wizard.app.recipes import Advice, PresetCard
-from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import (
     RECIPE_GROUPS,
@@ -19,6 +18,7 @@ from ltx_wizard.core.recipe import (
     SettingInfo,
     recipe_settings,
     setting_value,
+    typed_setting,
 )
 from ltx_wizard.ui.boundary import Outcome, opened
 from ltx_wizard.ui.components import Markup, badge, empty_state, h, icon, step_header
@@ -111,45 +111,19 @@ def _plan(project: Project, recipe: Recipe) -> Markup:
 
 
 def _set_prompts(path: str, text: str) -> None:
-    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
+    prompts = typed_setting("validation.prompts", text)
     project = opened(path)
     if prompts != recipes.current_recipe(project).validation.prompts:
         recipes.change_setting(project, "validation.prompts", prompts)
 
 
 def _set(path: str, data: Data) -> None:
-    recipes.change_setting(opened(path), data["key"], _parsed(_info(data["key"]), data["value"]))
+    recipes.change_setting(opened(path), data["key"], typed_setting(data["key"], data["value"]))
 
 
 def _reset(path: str, data: Data) -> None:
-    project, info = opened(path), _info(data["key"])
-    recipes.change_setting(project, info.key, setting_value(recipes.preset_recipe(project), info.key))
-
-
-def _info(key: str) -> SettingInfo:
-    for info in recipe_settings():
-        if info.key == key:
-            return info
-    raise BadSetting(problem=f"There is no setting called {key}.", remedy="Reload the page.")
-
-
-def _parsed(info: SettingInfo, text: str) -> object:
-    """What was typed, as the setting's kind. Ranges are checked where the recipe is."""
-    try:
-        if info.kind == "integer":
-            return int(float(text.replace(",", "")))
-        if info.kind == "number":
-            return float(text)
-    except ValueError:
-        raise BadSetting(
-            problem=f"'{text}' is not a number.", remedy="Type a number, such as 0.0002."
-        ) from None
-    if info.kind == "switch":
-        return text == "true"
-    if info.kind == "list":
-        separator = "\n" if "prompts" in info.key else None
-        return tuple(part.strip() for part in text.split(separator) if part.strip())
-    return text
+    project, key = opened(path), data["key"]
+    recipes.change_setting(project, key, setting_value(recipes.preset_recipe(project), key))
 
 
 def _head(recipe: Recipe | None) -> Markup:
