@@ -452,7 +452,7 @@ def test_settings_are_read_from_the_command_line() -> None:
         (["--set", "lora.rnk=4"], "no setting called lora.rnk", "The settings are: steps, seed, lora.rank"),
         (["--set", "lora.rank"], "not of the form key=value", "Write it as"),
         (["--set", "lora.rank=0"], "lora.rank", "Give another value"),
-        (["--set", "optimizer.lr=fast"], "optimizer.lr", "Give another value"),
+        (["--set", "optimizer.lr=fast"], "optimizer.lr", "Type a number"),
         (["--set", "data.buckets=huge"], "data.buckets", "Give another value"),
     ],
 )

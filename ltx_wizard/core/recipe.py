@@ -550,10 +550,10 @@ def typed_setting(key: str, text: str) -> bool | int | float | str | tuple[str, 
         )
     kind, clean = kinds[key], text.strip()
     if kind in ("integer", "number"):
-        return _typed_number(clean, whole=kind == "integer")
+        return _typed_number(key, clean, whole=kind == "integer")
     if kind == "switch":
         if clean.lower() not in _SWITCHES:
-            raise BadSetting(problem=f"'{clean}' is neither on nor off.", remedy="Write: on, or off.")
+            raise BadSetting(problem=f"{key}: '{clean}' is neither on nor off.", remedy="Write: on, or off.")
         return _SWITCHES[clean.lower()]
     if kind != "list":
         return text
@@ -569,7 +569,7 @@ def typed_setting(key: str, text: str) -> bool | int | float | str | tuple[str, 
 _SWITCHES = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 
-def _typed_number(text: str, whole: bool) -> int | float:
+def _typed_number(key: str, text: str, whole: bool) -> int | float:
     """'1,500' is a whole number, '1.5' and '1e400' are none."""
     plain = text.replace(",", "") if whole and re.fullmatch(r"\d{1,3}(,\d{3})+", text) else text
     try:
@@ -578,11 +578,13 @@ def _typed_number(text: str, whole: bool) -> int | float:
         value = math.nan
     if not math.isfinite(value):
         raise BadSetting(
-            problem=f"'{text}' is not a number." if text else "There is no number.",
+            problem=f"{key}: '{text}' is not a number." if text else f"{key} has no value.",
             remedy=f"Type a number, such as {'32' if whole else '0.0002'}.",
         )
     if whole and not value.is_integer():
-        raise BadSetting(problem=f"{text} is not a whole number.", remedy="Type one without a fraction.")
+        raise BadSetting(
+            problem=f"{key}: {text} is not a whole number.", remedy="Type one without a fraction."
+        )
     return int(value) if whole else value
 
 

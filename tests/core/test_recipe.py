@@ -222,7 +222,7 @@ def test_a_setting_is_taken_as_a_person_types_it(key: str, typed: str, value: ob
         ("steps", "2.7", "2.7 is not a whole number"),
         ("steps", "1,5", "'1,5' is not a number"),
         ("steps", "1e400", "'1e400' is not a number"),
-        ("steps", "", "There is no number"),
+        ("steps", "", "steps has no value"),
         ("optimizer.lr", "nan", "'nan' is not a number"),
         ("optimizer.lr", "0,0002", "'0,0002' is not a number"),
         ("memory.vae_tiling", "maybe", "neither on nor off"),
