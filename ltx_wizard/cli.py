@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -166,7 +167,7 @@ def _add_training_commands(command: Callable[..., Add]) -> None:
     _project(add)
     add("--preset", default="", metavar="NAME", help="of this preset; default: of the project's recipe")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="with a setting changed")
-    add("--card", type=float, default=None, metavar="GB", help="for a card of this size; default: yours")
+    add("--card", type=_gigabytes, default=None, metavar="GB", help="for a card of this size; default: yours")
 
     add = command("resume", training.resume, "Go on with a run from its newest checkpoint.", True)
     _project(add)
@@ -251,6 +252,13 @@ def _at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no size of a card")
     return value
 
 

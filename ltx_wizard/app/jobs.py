@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ltx_wizard.app import captioners as caption_servers
 from ltx_wizard.app import checking, datasets, memory_plan
+from ltx_wizard.app.refusals import refuse_recipe
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import (
     Supervisor,
@@ -18,7 +19,7 @@ from ltx_wizard.app.supervisor import (
 from ltx_wizard.app.system import versions
 from ltx_wizard.core.errors import Busy, NotReady, WizardError
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe, check_offload
+from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import (
     CaptionJob,
     CheckClipsJob,
@@ -39,7 +40,6 @@ from ltx_wizard.core.run import (
 )
 from ltx_wizard.models.captioner_models import captioner_model
 from ltx_wizard.models.weights import find_files, find_parts
-from ltx_wizard.training.trackers import refuse_missing
 
 if TYPE_CHECKING:
     from ltx_wizard.dataset.checks import Finding
@@ -142,14 +142,24 @@ def start_training(project: Project, recipe: Recipe, anyway: bool = False) -> Jo
     return start(project, training_job(project, recipe), recipe.name)
 
 
+def why_not_trained(project: Project, recipe: Recipe) -> WizardError | None:
+    """What start_training would refuse now; None where it would start."""
+    try:
+        memory_plan.refuse_unfit(project, recipe)
+        refuse_recipe(recipe, datasets.model_spec(project))
+        refuse_unready(project)
+    except WizardError as error:
+        return error
+    return None
+
+
 def training_job(project: Project, recipe: Recipe) -> TrainJob:
     """The frozen recipe with the fingerprint of the dataset and the clips kept out of it. Raises NotReady,
     also where a tracker is not installed, or BadSetting for settings that do not go together.
     """
     from ltx_wizard.dataset.dataset import fingerprint
 
-    check_offload(recipe.memory)
-    refuse_missing(recipe.trackers)
+    refuse_recipe(recipe, datasets.model_spec(project))
     refuse_unready(project)
     model = recipe.model or datasets.model_spec(project).id
     return TrainJob(
@@ -227,6 +237,8 @@ def apply_fix(project: Project, finding: Finding) -> JobFolder | None:
         return start(project, CheckClipsJob())
     if finding.fix == "crop_bars":
         return start(project, CropJob(clip_ids=finding.clip_ids))
+    if finding.fix == "uncrop":
+        return start(project, CropJob(clip_ids=finding.clip_ids, whole=True))
     if finding.fix == "leave_out":
         checking.leave_out(project, finding, finding.clip_ids)
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ltx_wizard.app import datasets, settings
 from ltx_wizard.app.curves import curves_of
-from ltx_wizard.app.system import Gpu, first_gpu
+from ltx_wizard.app.system import Gpu, first_gpu, free_disk_gib, memory_gib
 from ltx_wizard.core.errors import NotReady, WizardError
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415 - the modules of `dataset` load the video library; they are imported where they are used
 
-Verdict = Literal["processor", "no_card", "fits", "tight", "unfit"]
-"""tight: it fits only while nothing else, not even the desktop, uses the card."""
+Verdict = Literal["processor", "no_card", "fits", "tight", "unfit", "no_room"]
+"""tight: it fits only while nothing else, not even the desktop, uses the card. no_room: not on the disk."""
 
 CARD_SIZES = (8, 12, 16, 24, 32, 48, 80)
 """GB of cards that people have."""
@@ -49,12 +49,16 @@ _FEWEST_STEPS = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a recipe needs on this computer. remedy: only where it does not fit."""
+    """What a recipe needs on this computer. remedy: only where it does not fit the card. disk_gib: free where
+    the project lies. ram_gib: main memory in all.
+    """
 
     budget: Budget
     card: Gpu | None
     memory: MemoryModel
     remedy: Remedy | None
+    disk_gib: float
+    ram_gib: float
 
     @property
     def largest(self) -> Phase | None:
@@ -68,13 +72,21 @@ class Plan:
 
     @property
     def verdict(self) -> Verdict:
-        if not self.budget.phases:
-            return "processor"
-        if self.card is None:
+        """The card first: settings that fit it need another disk space, too."""
+        if self.budget.phases and self.card is None:
             return "no_card"
-        if self.budget.card <= self.card.vram_gib:
-            return "fits"
-        return "tight" if self.used <= self.card.vram_gib else "unfit"
+        if self.card is not None and self.used > self.card.vram_gib:
+            return "unfit"
+        if self.budget.disk.in_project > self.disk_gib:
+            return "no_room"
+        if not self.budget.phases or self.card is None:
+            return "processor"
+        return "fits" if self.budget.card <= self.card.vram_gib else "tight"
+
+    @property
+    def short_of_ram(self) -> bool:
+        """Only where main memory was measured."""
+        return self.memory.records > 0 and self.budget.ram > self.ram_gib
 
     @property
     def card_size(self) -> float:
@@ -102,7 +114,7 @@ def plan_for(
     budget = predict(recipe, spec, buckets, memory, own)
     does_not_fit = card is not None and budget.card > card.vram_gib
     helps = remedy(recipe, spec, buckets, card.vram_gib, memory) if card and does_not_fit else None
-    return Plan(budget, card, memory, helps)
+    return Plan(budget, card, memory, helps, free_disk_gib(project.folder), memory_gib()[1])
 
 
 def bucket_counts(project: Project, recipe: Recipe) -> dict[str, int]:
@@ -114,25 +126,52 @@ def bucket_counts(project: Project, recipe: Recipe) -> dict[str, int]:
 
 
 def refuse_unfit(project: Project, recipe: Recipe) -> None:
-    """Raise NotReady with a remedy if the card cannot hold the training, unless the user's settings say to
-    train all the same. A computer without a card is told by the plan, and not refused.
+    """Raise NotReady with a remedy if this computer cannot hold the training: its card, its disk, or, without
+    a card, the processor. Not where the user's settings say to train all the same. That a computer has no
+    card is told by the plan, and not refused.
     """
     if settings.read_app_settings().ignore_memory_plan:
         return
     made = plan(project, recipe)
-    if made.verdict != "unfit" or made.card is None:
+    reason = _why_unfit(made, recipe)
+    if reason is None:
         return
-    raise NotReady(
-        problem=f"This recipe needs {made.used:.1f} GB of graphics memory; your {made.card.name} has "
-        f"{made.card.vram_gib:.0f} GB.",
-        remedy=f"{remedy_text(made)} To train regardless, tick 'Train all the same' in the step Recipe, or "
-        "use --anyway.",
-    )
+    problem, remedy = reason
+    anyway = "To train regardless, tick 'Train all the same' in the step Recipe, or use --anyway."
+    raise NotReady(problem=problem, remedy=f"{remedy} {anyway}")
+
+
+def _why_unfit(made: Plan, recipe: Recipe) -> tuple[str, str] | None:
+    """Problem and remedy."""
+    if made.card is None and recipe.optimizer.name != "adamw":
+        return (
+            f"The optimizer {recipe.optimizer.name} needs an NVIDIA card; this computer has none.",
+            "Choose 'adamw' in the recipe: the same method in full precision.",
+        )
+    if made.card is None and recipe.memory.text_encoder_8bit:
+        return (
+            "A text encoder in 8 bits needs an NVIDIA card; this computer has none.",
+            "Switch 'Text encoder 8bit' off in the recipe.",
+        )
+    if made.verdict == "unfit" and made.card is not None:
+        return (
+            f"This recipe needs {made.used:.1f} GB of graphics memory; your {made.card.name} has "
+            f"{made.card.vram_gib:.0f} GB.",
+            remedy_text(made),
+        )
+    if made.verdict == "no_room":
+        return f"{headline(made)}.", room_text(made)
+    return None
 
 
 def headline(made: Plan) -> str:
     """'Fits: 19.4 of 24 GB; about 1 h 50 min'."""
     time = f"; {about_text(made.budget.time.total)}" if made.budget.time else ""
+    if made.verdict == "no_room":
+        return (
+            f"The disk is too full: this training writes {made.budget.disk.in_project:.1f} GB, "
+            f"{made.disk_gib:.1f} GB are free"
+        )
     if made.verdict == "processor":
         return f"No graphics card needed: it trains on the processor{time}"
     if made.card is None:
@@ -153,9 +192,28 @@ def detail(made: Plan) -> str:
         )
     elif made.verdict == "unfit":
         first = f"{remedy_text(made)} "
+    elif made.verdict == "no_room":
+        first = f"{room_text(made)} "
     elif made.verdict == "no_card":
         first = "This computer has no NVIDIA card. "
-    return f"{first}{_time_sentence(made)}".strip()
+    return f"{first}{_ram_sentence(made)}{_time_sentence(made)}".strip()
+
+
+def room_text(made: Plan) -> str:
+    """What makes room on the disk."""
+    short = made.budget.disk.in_project - made.disk_gib
+    fewer = "lower 'Checkpoints kept' or raise 'Checkpoint every N steps'"
+    return f"Free {max(0.1, short):.1f} GB there, or {fewer}."
+
+
+def _ram_sentence(made: Plan) -> str:
+    """Where it holds less than is needed: the system then ends the training, or swaps for hours."""
+    if not made.short_of_ram:
+        return ""
+    return (
+        f"It needs about {made.budget.ram:.0f} GB of main memory; this computer has {made.ram_gib:.0f} GB: "
+        "the system may end it. "
+    )
 
 
 def _time_sentence(made: Plan) -> str:

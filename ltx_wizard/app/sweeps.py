@@ -16,9 +16,10 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from ltx_wizard.app import compare, jobs, memory_plan, plots
+from ltx_wizard.app import compare, datasets, jobs, memory_plan, plots
 from ltx_wizard.app.compare import RunFacts
 from ltx_wizard.app.curves import curves_of
+from ltx_wizard.app.refusals import refuse_recipe
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import STARTING_GRACE_S
 from ltx_wizard.app.sweep_plan import Axis, Entry, Sweep, Value, new_sweep
@@ -29,7 +30,7 @@ from ltx_wizard.core.documents import (
 )
 from ltx_wizard.core.errors import Busy, NotFound, WizardError
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe, check_offload
+from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import JobState
 
 SWEEP_FILE = "sweep.json"
@@ -91,7 +92,7 @@ def start(project: Project, axes: Sequence[Axis], anyway: bool = False) -> str:
     jobs.training_job(project, made.recipe_of(made.entries[0]))
     for entry in made.entries:
         recipe = made.recipe_of(entry)
-        check_offload(recipe.memory)
+        refuse_recipe(recipe, datasets.model_spec(project))
         if not anyway:
             memory_plan.refuse_unfit(project, recipe)
     folder = _make_folder(project)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ltx_wizard.app import memory_plan, recipes
+from ltx_wizard.app import datasets, memory_plan, recipes
 from ltx_wizard.app.memory_plan import Plan
+from ltx_wizard.app.refusals import refuse_recipe
 from ltx_wizard.app.system import Gpu, first_gpu
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
@@ -15,14 +16,17 @@ from ltx_wizard.core.recipe import Recipe, find_preset, with_settings
 
 
 def plan(given: Namespace, console: Console) -> int:
-    """Memory of every phase, disk and time. 1: this card, or the one asked about, cannot hold it."""
+    """Memory of every phase, disk and time. 1: this card, or the one asked about, cannot hold it, or no
+    computer trains it.
+    """
     project = opened(given.project)
     recipe = with_settings(_recipe(project, given.preset), settings_of(given.set))
     card = Gpu(f"{given.card:g} GB card", given.card, 0.0, 0, "") if given.card else first_gpu()
     made = memory_plan.plan_for(project, recipe, memory_plan.bucket_counts(project, recipe), card)
     console.say(f"{recipe.title or recipe.name}")
     console.say(f"{memory_plan.headline(made)}.")
-    console.say(memory_plan.detail(made))
+    if memory_plan.detail(made):
+        console.say(memory_plan.detail(made))
     for phase in made.budget.phases:
         console.say(
             f"  {phase.title + ':':<20}{phase.total:5.1f} GB: weights {phase.weights:.1f}, "
@@ -33,7 +37,8 @@ def plan(given: Namespace, console: Console) -> int:
     if made.budget.phases:
         console.say(memory_plan.source_text(made.memory))
     console.result(as_json(made, recipe))
-    return 1 if made.verdict == "unfit" else 0
+    refuse_recipe(recipe, datasets.model_spec(project))
+    return 1 if made.verdict in ("unfit", "no_room") else 0
 
 
 def as_json(made: Plan, recipe: Recipe) -> dict[str, object]:

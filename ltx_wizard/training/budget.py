@@ -138,8 +138,13 @@ class DiskNeed:
     samples: float
 
     @property
+    def in_project(self) -> float:
+        """What cannot be done without: a model in fewer bits is kept only where there is room for it."""
+        return self.checkpoints + self.cache + self.samples
+
+    @property
     def total(self) -> float:
-        return self.checkpoints + self.cache + self.quantised + self.samples
+        return self.in_project + self.quantised
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ltx_wizard.app import memory_plan
 from ltx_wizard.app.memory_plan import DESKTOP_GIB, Phase, Plan
+from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.recipe import MeasuredPeak
 from ltx_wizard.ui.components import Markup, button, h, icon
 
@@ -13,13 +14,29 @@ _PARTS = (
     ("activations", "activations"),
     ("reserve", "reserve"),
 )
-_LOOKS = {"processor": "good", "fits": "good", "no_card": "info", "tight": "warn", "unfit": "bad"}
+_LOOKS = {
+    "processor": "good",
+    "fits": "good",
+    "no_card": "info",
+    "tight": "warn",
+    "unfit": "bad",
+    "no_room": "bad",
+}
 _ICONS = {"good": "check", "info": "info", "warn": "alert", "bad": "alert"}
 
 
-def plan_panel(plan: Plan, ignored: bool) -> Markup:
-    """On top of the step Recipe. ignored: the user trains even what does not fit."""
-    look = _LOOKS[plan.verdict]
+def plan_panel(plan: Plan, ignored: bool, refused: WizardError | None = None) -> Markup:
+    """On top of the step Recipe. ignored: the user trains even what does not fit. refused: why no computer
+    trains this recipe.
+    """
+    if refused is not None:
+        return h(
+            "section.wz-plan.is-bad",
+            h("div.wz-plan-line", icon("alert"), h("strong", refused.problem)),
+            h("p.wz-muted", refused.remedy),
+            data_verdict="refused",
+        )
+    look = "warn" if plan.verdict == "fits" and plan.short_of_ram else _LOOKS[plan.verdict]
     largest = plan.largest
     return h(
         "section.wz-plan",
@@ -28,7 +45,7 @@ def plan_panel(plan: Plan, ignored: bool) -> Markup:
         h("p.wz-muted", memory_plan.detail(plan)) if memory_plan.detail(plan) else None,
         _bar(largest, plan.budget.context, _scale(plan)) if largest else None,
         _legend(largest, plan) if largest else None,
-        _fold(plan, ignored) if largest else None,
+        _fold(plan, ignored) if largest or plan.verdict == "no_room" else None,
         class_=f"is-{look}",
         data_verdict=plan.verdict,
     )  # fmt: skip
@@ -116,7 +133,7 @@ def _fold(plan: Plan, ignored: bool) -> Markup:
         h("div.wz-phases", rows),
         h("p.wz-muted", memory_plan.disk_text(needed.disk), f" {ram}" if ram else None),
         h("p.wz-muted", f"Predicted. {memory_plan.source_text(plan.memory)}"),
-        _anyway(ignored) if plan.verdict == "unfit" or ignored else None,
+        _anyway(ignored) if plan.verdict in ("unfit", "no_room") or ignored else None,
     )
 
 

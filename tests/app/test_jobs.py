@@ -113,6 +113,17 @@ def test_training_is_refused_with_settings_that_do_not_go_together(cut: Project)
     jobs.training_job(cut, recipes.change_setting(cut, "memory.gradient_checkpointing", True))
 
 
+def test_why_a_training_would_not_start_is_known_before_the_click(cut: Project) -> None:
+    recipe = recipes.current_recipe(cut)
+    assert jobs.why_not_trained(cut, recipe) is None
+    recipe = recipes.change_setting(cut, "validation.width", 500)
+    refused = jobs.why_not_trained(cut, recipe)
+    assert refused is not None and "a width of 500" in refused.problem
+    with pytest.raises(BadSetting, match="a width of 500"):
+        jobs.start_training(cut, recipe)
+    assert jobs.runs(cut) == []
+
+
 def test_a_training_freezes_recipe_model_and_dataset(cut: Project) -> None:
     recipe = recipes.change_setting(cut, "steps", 7)
     frozen = jobs.training_job(cut, recipe)

@@ -129,6 +129,66 @@ def test_training_what_the_card_cannot_hold_is_refused_and_nothing_is_written(
     assert jobs.runs(large) == []
 
 
+def test_a_disk_that_cannot_hold_the_checkpoints_is_told_and_refused_before_anything_is_written(
+    large: Project, card: UseCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card(48)
+    need = memory_plan.plan(large, recipe()).budget.disk.in_project
+    monkeypatch.setattr(memory_plan, "free_disk_gib", lambda folder: need - 0.5)
+    made = memory_plan.plan(large, recipe())
+    assert made.verdict == "no_room"
+    assert f"writes {need:.1f} GB, {need - 0.5:.1f} GB are free" in memory_plan.headline(made)
+    assert memory_plan.detail(made).startswith("Free 0.5 GB there, or lower 'Checkpoints kept'")
+    with pytest.raises(NotReady, match="The disk is too full"):
+        jobs.start_training(large, recipe())
+    assert jobs.runs(large) == []
+    assert memory_plan.plan(large, recipe(checkpoints__keep=1)).verdict == "fits"
+
+
+def test_a_quantised_model_that_is_kept_only_where_there_is_room_needs_none(
+    large: Project, card: UseCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card(24)
+    smaller = recipe(memory__quantization="fp8-quanto")
+    disk = memory_plan.plan(large, smaller).budget.disk
+    assert disk.quantised > 1
+    monkeypatch.setattr(memory_plan, "free_disk_gib", lambda folder: disk.in_project + 0.01)
+    assert memory_plan.plan(large, smaller).verdict == "fits"
+
+
+def test_too_little_main_memory_is_told(
+    large: Project, card: UseCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card(48)
+    measured = memory_plan.read_memory_model().model_copy(update={"records": 9})
+    monkeypatch.setattr(memory_plan, "read_memory_model", lambda: measured)
+    monkeypatch.setattr(memory_plan, "memory_gib", lambda: (1.0, 16.0))
+    waiting = memory_plan.plan(large, recipe(memory__offload="blocks"))
+    assert waiting.verdict == "fits"
+    assert f"about {waiting.budget.ram:.0f} GB of main memory; this computer has 16 GB" in (
+        memory_plan.detail(waiting)
+    )
+    monkeypatch.setattr(memory_plan, "memory_gib", lambda: (1.0, 64.0))
+    assert "main memory" not in memory_plan.detail(memory_plan.plan(large, recipe(memory__offload="blocks")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimizer__name": "adamw8bit"}, "optimizer adamw8bit needs an NVIDIA card"),
+        ({"memory__text_encoder_8bit": True}, "text encoder in 8 bits needs an NVIDIA card"),
+    ],
+)
+def test_what_only_a_card_can_do_is_refused_without_one(
+    project: Project, card: UseCard, changes: dict[str, object], words: str
+) -> None:
+    card(0)
+    with pytest.raises(NotReady, match=words):
+        memory_plan.refuse_unfit(project, recipe(**changes))
+    card(24)
+    memory_plan.refuse_unfit(project, recipe(**changes))
+
+
 def test_who_wants_to_train_all_the_same_says_so_once_or_for_good(
     large: Project, card: UseCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,3 +77,23 @@ def test_the_practice_model_needs_no_card(project: Project, capsys: pytest.Captu
     assert status == 0
     assert "No graphics card needed" in out
     assert "Encoding captions" not in out
+
+
+@pytest.mark.parametrize("size", ["0", "-8", "nan", "inf", "many"])
+def test_what_is_no_size_of_a_card_is_refused(
+    size: str, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        ask(project, "--card", size)
+    assert left.value.code == 2
+    assert "--card" in capsys.readouterr().err
+
+
+def test_a_recipe_that_no_computer_trains_ends_with_one_and_says_why(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(project, "--set", "validation.width=500") == 1
+    captured = capsys.readouterr()
+    assert "no samples with a width of 500" in captured.err
+    assert "Set validation.width to 512" in captured.err
+    assert "\n\n" not in captured.out

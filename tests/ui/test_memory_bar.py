@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from ltx_wizard.app import memory_plan
 from ltx_wizard.app.memory_plan import Plan, plan_for
 from ltx_wizard.app.system import Gpu
+from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import MeasuredPeak, Recipe, with_settings
 from ltx_wizard.ui.memory_bar import plan_panel, small_bar
@@ -92,3 +94,32 @@ def test_a_reason_that_several_settings_share_is_said_once() -> None:
         ("for another reason", ["c"]),
         ("because", ["d"]),
     ]
+
+
+def test_a_recipe_that_no_computer_trains_says_so_in_place_of_the_memory(project: Project) -> None:
+    html = plan_panel(
+        plan(project, 48.0), ignored=False, refused=BadSetting("No such <layer>.", "Correct it.")
+    )
+    assert 'data-verdict="refused"' in html
+    assert "No such &lt;layer&gt;." in html and "Correct it." in html
+    assert "Fits" not in html
+
+
+def test_a_full_disk_can_be_trained_on_all_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_plan, "free_disk_gib", lambda folder: 0.0)
+    html = plan_panel(plan(project, 48.0), ignored=False)
+    assert "The disk is too full" in html
+    assert 'data-change="anyway"' in html
+
+
+def test_a_recipe_that_fits_the_card_and_not_the_main_memory_is_a_warning(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = memory_plan.read_memory_model().model_copy(update={"records": 9})
+    monkeypatch.setattr(memory_plan, "read_memory_model", lambda: measured)
+    monkeypatch.setattr(memory_plan, "memory_gib", lambda: (0.5, 1.0))
+    html = plan_panel(plan(project, 48.0), ignored=False)
+    assert "is-warn" in html
+    assert "of main memory; this computer has 1 GB" in html

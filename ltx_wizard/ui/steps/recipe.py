@@ -10,6 +10,7 @@ import gradio as gr
 from ltx_wizard.app import datasets, memory_plan, recipes, settings
 from ltx_wizard.app.memory_plan import Plan
 from ltx_wizard.app.recipes import Advice, PresetCard
+from ltx_wizard.app.refusals import recipe_problem
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import (
     RECIPE_GROUPS,
@@ -107,7 +108,8 @@ def _train_anyway(_path: str, _data: Data) -> None:
 
 def _plan(project: Project, recipe: Recipe) -> Markup:
     ignored = settings.read_app_settings().ignore_memory_plan
-    return plan_panel(memory_plan.plan(project, recipe), ignored)
+    refused = recipe_problem(recipe, datasets.model_spec(project))
+    return plan_panel(memory_plan.plan(project, recipe), ignored, refused)
 
 
 def _set_prompts(path: str, text: str) -> None:

@@ -165,9 +165,11 @@ def _before_the_first(project: Project) -> Markup:
         ("Samples", f"every {recipe.validation.every:,} steps"),
         ("Checkpoints", f"every {recipe.checkpoints.every:,} steps"),
     ]
+    missing = jobs.why_not_trained(project, recipe)
     return h(
         "div.wz-ready",
         h("div.wz-empty-icon", icon("chart")),
-        h("div.wz-grow", h("h3", "Ready to train"),
+        h("div.wz-grow", h("h3", "Not ready yet" if missing else "Ready to train"),
+          [h("p", missing.problem), h("p.wz-muted", missing.remedy)] if missing else None,
           h("dl.wz-figures", [h("div", h("dt", name), h("dd", value)) for name, value in facts])),
     )  # fmt: skip
