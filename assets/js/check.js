@@ -10,7 +10,7 @@
     readable: ["could not be read", "could not be read"], bars: ["has black bars", "have black bars"], cuts: ["has a cut inside", "have a cut inside"],
     unusual_motion: ["moves unlike the others", "move unlike the others"], other: ["you took out", "you took out"],
   };
-  const CHOSEN = { leave_out: "Leave out", split_at_cuts: "Split", crop_bars: "Crop" }; // fixes that are done to chosen clips
+  const CHOSEN = { leave_out: "Leave out", split_at_cuts: "Split", crop_bars: "Crop", uncrop: "Uncrop" }; // fixes that are done to chosen clips
   const UNDO_S = 15 * 60;
   const PATHS = {
     alert: '<path d="M12 4l9 16H3z"/><path d="M12 10v4.5M12 17.3v.2"/>', info: '<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5M12 7.5v.2"/>',

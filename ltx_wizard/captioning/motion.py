@@ -22,7 +22,7 @@ import numpy as np
 from ltx_wizard.core.clip import MediaKind
 from ltx_wizard.core.errors import BadMediaFile
 from ltx_wizard.core.units import plural
-from ltx_wizard.media.video import Frame, TimedFrame, decode, is_image, read_image, shown_size, to_rgb
+from ltx_wizard.media.video import Frame, TimedFrame, decode, is_image, measured_height, read_image, to_rgb
 
 Picture = np.ndarray[Any, Any]
 """Grey or colour picture, or a field of flow vectors."""
@@ -263,8 +263,7 @@ def _sampled_from(frames: Iterable[TimedFrame]) -> tuple[list[Frame], list[float
     height_px = 0
     for frame in frames:
         if not height_px:
-            width, height = shown_size(frame)
-            height_px = max(16, round(height * min(1.0, _LONG_SIDE_PX / max(width, height))))
+            height_px = measured_height(frame, _LONG_SIDE_PX)
         if times and frame.time_s - times[-1] < 0.9 / _STEPS_PER_S:
             continue
         pictures.append(to_rgb(frame, height_px))

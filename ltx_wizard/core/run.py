@@ -80,10 +80,14 @@ class CheckClipsJob(Settings):
 
 
 class CropJob(Settings):
-    """Write clips again without the black bars found in them. clip_ids empty: all that have some."""
+    """Write clips again without the black bars found in them. clip_ids empty: all that have some.
+
+    whole: the other way: those that are cropped, with all that their originals show.
+    """
 
     kind: Literal["crop"] = "crop"
     clip_ids: tuple[str, ...] = ()
+    whole: bool = False
 
 
 class ContactSheetJob(Settings):

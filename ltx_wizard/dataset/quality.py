@@ -30,7 +30,7 @@ from ltx_wizard.core.run import CheckClipsJob
 from ltx_wizard.dataset.clip_cuts import cuts_inside
 from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.dataset.importing import content_hash
-from ltx_wizard.media.video import Frame, decode, read_image, shown_size, to_rgb
+from ltx_wizard.media.video import Frame, decode, measured_height, read_image, to_rgb
 
 STAGE = "Looking at clips"
 
@@ -225,8 +225,7 @@ def _sampled(path: Path, duration_s: float) -> tuple[list[Frame], list[float], l
     for frame in decode(path):
         last = frame
         if not height_px:
-            width, height = shown_size(frame)
-            height_px = max(16, round(height * min(1.0, _LONG_SIDE_PX / max(width, height))))
+            height_px = measured_height(frame, _LONG_SIDE_PX)
         if len(large) < len(wanted) and frame.time_s >= wanted[len(large)] - 1e-3:
             large.append(to_rgb(frame))
         if not times or frame.time_s - times[-1] >= 0.9 / _STEPS_PER_S:

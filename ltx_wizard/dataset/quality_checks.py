@@ -197,10 +197,28 @@ def check_bars(dataset: Dataset) -> Finding | None:
         level="should",
         title=f"{plural(len(barred), 'clip')} with black bars",
         why="The LoRA would learn the bars as part of the picture.",
-        remedy="Crop them away: the clips are written again from your originals, which stay as they are.",
+        remedy="Crop them away: the clips are written again from your originals, which stay as they are. "
+        "The way back is under 'Fine'.",
         clip_ids=_ids(barred),
         fix="crop_bars",
         fix_label=f"Crop {plural(len(barred), 'clip')}",
+    )
+
+
+def check_cropped(dataset: Dataset) -> Finding | None:
+    """The way back: what was taken for a bar may have been night."""
+    cropped = [clip for clip in dataset.clips if clip.crop]
+    if not cropped:
+        return None
+    return Finding(
+        id="cropped",
+        level="fine",
+        title=f"{plural(len(cropped), 'clip')} cropped",
+        why="The black bars that were found are not part of the picture any more.",
+        remedy="Where that took too much, bring the whole picture back: it is written from your originals.",
+        clip_ids=_ids(cropped),
+        fix="uncrop",
+        fix_label="Whole picture",
     )
 
 
@@ -294,6 +312,7 @@ QUALITY_CHECKS = (
     check_alike,
     check_held_out,
     check_bars,
+    check_cropped,
     check_cuts,
     check_black,
     check_blurred,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -29,6 +29,9 @@ from ltx_wizard.media.transcode import Cut, cut_clips, write_png
 from ltx_wizard.media.video import read_image
 
 CROPPING = "Cropping clips"
+Boxes = Mapping[str, Box | None]
+"""What is to be shown of each clip's original, by clip id; None: all."""
+
 _EDITED = "edited"
 
 
@@ -59,33 +62,39 @@ def split_at_cuts(project: Project, clips: Sequence[Clip]) -> int:
 
 
 def run_crop(project: Project, job: CropJob, report: Report) -> dict[str, JsonValue]:
-    """Write each clip with black bars again without them, from its original. Raises Cancelled."""
+    """Write clips again from their originals, without their black bars or whole. Raises Cancelled."""
     wanted = set(job.clip_ids)
     chosen = [clip for clip in read_clips(project) if not wanted or clip.id in wanted]
-    boxes = {
-        clip_id: row.picture
-        for clip_id, row in measured_clips(project, chosen).items()
-        if row.picture is not None
-    }
-    barred = sorted((clip for clip in chosen if clip.id in boxes), key=lambda clip: clip.source_id)
+    boxes = {clip.id: None for clip in chosen if clip.crop} if job.whole else _without_bars(project, chosen)
+    changing = sorted((clip for clip in chosen if clip.id in boxes), key=lambda clip: clip.source_id)
     sources = {source.id: source for source in read_sources(project)}
     before = cropped = 0
-    progress(report, CROPPING, 0, len(barred))
-    for source_id, group in groupby(barred, key=lambda clip: clip.source_id):
+    progress(report, CROPPING, 0, len(changing))
+    for source_id, group in groupby(changing, key=lambda clip: clip.source_id):
         clips = list(group)
         try:
             for done in _cropped(project, sources.get(source_id), clips, boxes, report):
                 cropped += 1
-                progress(report, CROPPING, before + done, len(barred))
+                progress(report, CROPPING, before + done, len(changing))
         except BadMediaFile as error:
             report.emit(Warned(message=f"{clips[0].id}: {error.problem} {error.remedy}"))
         before += len(clips)
-        progress(report, CROPPING, before, len(barred))
+        progress(report, CROPPING, before, len(changing))
     return {"clips": cropped}
 
 
+def _without_bars(project: Project, clips: Sequence[Clip]) -> Boxes:
+    by_id = {clip.id: clip for clip in clips}
+    measured = measured_clips(project, clips)
+    return {
+        clip_id: _in_source(by_id[clip_id], row.picture)
+        for clip_id, row in measured.items()
+        if row.picture is not None
+    }
+
+
 def _cropped(
-    project: Project, source: Source | None, clips: Sequence[Clip], boxes: dict[str, Box], report: Report
+    project: Project, source: Source | None, clips: Sequence[Clip], boxes: Boxes, report: Report
 ) -> Iterator[int]:
     """Crops all clips of one source; gives how many are done after each. Raises BadMediaFile, Cancelled."""
     if source is None:
@@ -138,13 +147,13 @@ def _set_cut(project: Project, source_id: str) -> None:
 
 
 def _crop_videos(
-    project: Project, source: Source, clips: Sequence[Clip], boxes: dict[str, Box], report: Report
+    project: Project, source: Source, clips: Sequence[Clip], boxes: Boxes, report: Report
 ) -> Iterator[int]:
     """All clips of one source in one pass over it; gives how many are done after each."""
-    wanted: dict[Path, tuple[Clip, Box]] = {}
+    wanted: dict[Path, tuple[Clip, Box | None]] = {}
     cuts: list[Cut] = []
     for clip in clips:
-        box = _in_source(clip, boxes[clip.id])
+        box = boxes[clip.id]
         file = _cropped_file(project, clip, box, ".mp4")
         is_part = clip.end_frame - clip.start_frame == clip.frames
         start, end = (clip.start_frame, clip.end_frame) if is_part else (0, clip.frames)
@@ -159,15 +168,17 @@ def _crop_videos(
         raise Cancelled
 
 
-def _crop_image(project: Project, source: Source, clip: Clip, box: Box) -> None:
-    whole = _in_source(clip, box)
-    left, top, width, height = whole
-    file = _cropped_file(project, clip, whole, ".png")
+def _crop_image(project: Project, source: Source, clip: Clip, box: Box | None) -> None:
+    if box is None:
+        _record(project, clip, None, project.path(source.file), source.width, source.height)
+        return
+    left, top, width, height = box
+    file = _cropped_file(project, clip, box, ".png")
     write_png(read_image(project.path(source.file))[top : top + height, left : left + width], file)
-    _record(project, clip, whole, file, width, height)
+    _record(project, clip, box, file, width, height)
 
 
-def _record(project: Project, clip: Clip, box: Box, file: Path, width: int, height: int) -> None:
+def _record(project: Project, clip: Clip, box: Box | None, file: Path, width: int, height: int) -> None:
     """The clip as it is now; what was made of the old picture goes."""
     update_clip(
         project,
@@ -192,9 +203,10 @@ def _in_source(clip: Clip, box: Box) -> Box:
     return left + box[0], top + box[1], box[2], box[3]
 
 
-def _cropped_file(project: Project, clip: Clip, box: Box, suffix: str) -> Path:
+def _cropped_file(project: Project, clip: Clip, box: Box | None, suffix: str) -> Path:
     """Another name for another picture: browsers keep what they have seen under a name."""
-    return project.clips_folder / f"{clip.id}.{box[2]}x{box[3]}+{box[0]}+{box[1]}{suffix}"
+    place = f".{box[2]}x{box[3]}+{box[0]}+{box[1]}" if box else ""
+    return project.clips_folder / f"{clip.id}{place}{suffix}"
 
 
 def _delete(path: Path) -> None:

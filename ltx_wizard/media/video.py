@@ -227,6 +227,16 @@ def shown_size(frame: TimedFrame) -> tuple[int, int]:
     return (height, width) if _quarter_turns(frame) % 2 else (width, height)
 
 
+def measured_height(frame: TimedFrame, long_side_px: int) -> int:
+    """The height at which a frame is measured: its long side as given, or shorter, but both at least 32 px.
+
+    Below, OpenCV's dense flow reads behind its pictures: it crashed on 192 x 12 (OpenCV 5.0).
+    """
+    width, height = shown_size(frame)
+    scale = max(long_side_px / max(width, height), MIN_SIDE_PX / min(width, height))
+    return round(height * min(1.0, scale))
+
+
 def read_image(path: Path) -> Frame:
     """An image as it is shown; transparent parts are white. Raises BadMediaFile."""
     _refuse_unreadable(path)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ltx_wizard.captioning.motion import measure_motion
 from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.events import Progress
 from ltx_wizard.core.project import Project, ProjectSettings
@@ -92,6 +93,19 @@ def findings(project: Project, **settings: Any) -> dict[str, Finding]:
     clips = read_clips(project)
     plan = plan_buckets(clips, EMBEDDED, ())
     return {item.id: item for item in check_dataset(chosen, clips, EMBEDDED, plan, project)}
+
+
+@pytest.mark.parametrize(("width", "height"), [(500, 32), (32, 500), (640, 90), (1200, 34)])
+def test_a_picture_of_any_shape_is_measured(tmp_path: Path, width: int, height: int) -> None:
+    """OpenCV's flow ended the whole process where a side was too small."""
+    path = tmp_path / "flat.mp4"
+    picture = scenery(4, width + 60, height)
+    write_video(np.stack([picture[:, 2 * at : 2 * at + width] for at in range(24)]), path, 12)
+    clip = Clip(
+        id="flat", source_id="s", file="flat.mp4", kind=MediaKind.VIDEO, width=width, height=height, fps=12,
+        frames=24, duration_s=2,
+    )  # fmt: skip
+    assert measure(path, clip, lambda _: measure_motion(path).camera)["motion"] > 0.001
 
 
 def test_the_same_clip_smaller_and_encoded_again_is_found_and_the_larger_kept(

@@ -209,6 +209,37 @@ def test_a_cropped_clip_is_cut_again_cropped(with_bars: Project) -> None:
     assert (again.height, again.crop) == (76, first.crop)
 
 
+def test_a_cropped_clip_becomes_whole_again(with_bars: Project) -> None:
+    before = read_clips(with_bars)
+    set_caption(with_bars, before[0].id, "What it shows.")
+    run_crop(with_bars, CropJob(), SilentReport())
+    cropped = read_clips(with_bars)
+    assert run_crop(with_bars, CropJob(clip_ids=(before[0].id,), whole=True), SilentReport()) == {"clips": 1}
+    first, second = read_clips(with_bars)
+    assert (first.crop, first.width, first.height, first.frames) == (None, 160, 96, 30)
+    assert (first.file, first.caption, first.has_audio) == (before[0].file, "What it shows.", True)
+    assert second == cropped[1]
+    shown = np.stack(list(read_frames(with_bars.path(first.file)))).astype(int)
+    source = with_bars.path(read_sources(with_bars)[0].file)
+    assert np.abs(shown - np.stack(list(read_frames(source, 0, 30))).astype(int)).mean() < 3
+    assert not with_bars.path(cropped[0].file).exists()
+
+
+def test_a_cropped_image_becomes_whole_again(project: Project, tmp_path: Path) -> None:
+    picture = shot(1, 1)[0].repeat(2, axis=0).repeat(2, axis=1)
+    picture[:, :30], picture[:, -30:] = 0, 0
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    import_files(project, [tmp_path / "picture.png"])
+    (before,) = read_clips(project)
+    look(project)
+    run_crop(project, CropJob(), SilentReport())
+    (cropped,) = read_clips(project)
+    run_crop(project, CropJob(whole=True), SilentReport())
+    assert read_clips(project) == [before]
+    assert project.path(before.file).is_file()
+    assert not project.path(cropped.file).exists()
+
+
 def test_an_image_is_cropped_into_a_file_of_its_own(project: Project, tmp_path: Path) -> None:
     picture = shot(1, 1)[0].repeat(2, axis=0).repeat(2, axis=1)
     picture[:, :30], picture[:, -30:] = 0, 0

@@ -61,7 +61,7 @@ def _items(project: Project, checked: Checked, finding: Finding) -> list[Json]:
     """Copies stand beside the clip that they are copies of, which stays."""
     notes = checking.notes(checked.dataset, finding)
     wanted = set(finding.clip_ids)
-    on = finding.fix in ("leave_out", "split_at_cuts", "crop_bars")
+    on = finding.fix in ("leave_out", "split_at_cuts", "crop_bars", "uncrop")
     items: list[Json] = []
     if finding.id in ("doubles", "alike"):
         for number, group in enumerate(checked.groups):
