@@ -56,3 +56,35 @@ def test_a_recipe_that_does_not_fit_is_made_to_fit_with_one_click(
     page.locator("[data-do='remedy']").click()
     expect(headline).to_contain_text("Fits: ")
     expect(page.locator("#set-memory\\.quantization")).to_have_value("fp8-quanto")
+
+
+def test_a_refused_setting_says_why_where_it_was_typed_and_one_that_cannot_train_on_the_plan(
+    card: None, app: Any, project: Project, window: Any
+) -> None:
+    page = window.page
+    page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=recipe")
+    headline = page.locator(".wz-plan-line strong")
+    expect(headline).to_contain_text("Fits: ")
+    page.locator("#recipe-advanced > button").click()
+    field = page.locator("#set-checkpoints\\.keep")
+    field.fill("2.5")
+    field.press("Tab")
+    refusal = page.locator("#recipe-notice [role=alert]")
+    expect(refusal).to_contain_text("checkpoints.keep: 2.5 is not a whole number")
+    expect(field).to_be_in_viewport()
+    expect(refusal).to_be_in_viewport(ratio=1)
+    window.shot("recipe-setting-refused")
+    field.fill("5")
+    field.press("Tab")
+    expect(refusal).to_have_count(0)
+
+    width = page.locator("#set-validation\\.width")
+    width.fill("500")
+    width.press("Tab")
+    expect(headline).to_contain_text("draws no samples with a width of 500")
+    page.locator("#recipe-primary").click()
+    expect(page.locator("#train-work")).to_contain_text("Not ready yet")
+    expect(page.locator("#train-work")).to_contain_text("Set validation.width to 512")
+    page.locator("#train-primary").click()
+    expect(page.locator("#train-notice [role=alert]")).to_contain_text("a width of 500")
+    assert list(project.runs_folder.glob("*")) == []
