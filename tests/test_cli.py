@@ -35,6 +35,7 @@ from ltx_wizard.core.places import ROOT
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.report import progress
 from ltx_wizard.core.run import CaptionJob, FindScenesJob
+from ltx_wizard.dataset.dataset import update_clip
 
 MakeVideo = Callable[..., Path]
 Run = Callable[..., "Answer"]
@@ -425,6 +426,15 @@ def test_check_fix_does_what_the_app_can_do(run: Run, cut_project: Project) -> N
     left = {finding["fix"] for finding in after.json["findings"]}
     assert not left & {"conform", "draft_captions"}
     assert after.status == (0 if after.json["ready"] else 1)
+
+
+def test_check_fix_does_not_take_back_what_is_fine(run: Run, cut_project: Project) -> None:
+    clip = datasets.clips(cut_project)[0]
+    update_clip(cut_project, clip.id, crop=(0, 0, clip.width, clip.height))
+    after = run("check", "--project", cut_project.folder, "--fix", "--json")
+    assert "uncrop" in {finding["fix"] for finding in after.json["findings"]}
+    assert "cropped" not in after.json["fixed"]
+    assert datasets.clips(cut_project)[0].crop == (0, 0, clip.width, clip.height)
 
 
 # Training options

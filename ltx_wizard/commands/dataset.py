@@ -188,11 +188,14 @@ def check(given: Namespace, console: Console) -> int:
 
 
 def fix_findings(project: Project, findings: Sequence[Finding], console: Console) -> list[str]:
-    """Do what the app can do about these findings, one after the other. Gives the ids of those fixed."""
+    """Do what the app can do about these findings, one after the other. Gives the ids of those fixed.
+
+    What is fine stays: a button there is the way back from a fix.
+    """
     fixed: list[str] = []
     done: set[str] = set()
     for finding in findings:
-        if not finding.fix or finding.fix in done:
+        if finding.level == "fine" or not finding.fix or finding.fix in done:
             continue
         job = jobs.apply_fix(project, finding)
         if job is not None:

@@ -279,8 +279,8 @@ def check_length(dataset: Dataset) -> Finding | None:
     ]
     if not off:
         return (
-            _fine("length", f"Every video is {shortest:g} to {longest:g} s long", "")
-            if dataset.videos
+            _fine("length", f"Every video that is trained is {shortest:g} to {longest:g} s long", "")
+            if any(clip.id in dataset.plan.assignment for clip in dataset.videos)
             else None
         )
     return Finding(

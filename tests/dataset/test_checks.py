@@ -129,6 +129,12 @@ def test_rates_come_from_the_model() -> None:
     assert findings["sizes"].level == "fine"
 
 
+def test_that_every_length_is_right_is_said_of_what_is_trained_only() -> None:
+    short = a_clip(30, frames=8, duration_s=8 / 24)  # fits no training size, which is a finding of its own
+    assert check([*clips_of(20), short])["length"].title == "Every video that is trained is 2 to 8 s long"
+    assert "length" not in check([short])
+
+
 def test_lengths_outside_two_to_eight_seconds_are_named() -> None:
     clips = [*clips_of(20), a_clip(30, duration_s=1.0, frames=24), a_clip(31, duration_s=9.0, frames=216)]
     assert check(clips)["length"].clip_ids == ("c30", "c31")
