@@ -16,6 +16,13 @@ def test_a_pronounceable_word_is_found_where_a_sentence_begins_after_it(between:
     assert find_trigger([f"kozufel{between}cat {text}" for text in ("runs.", "sits.", "jumps.")]) == "kozufel"
 
 
+@pytest.mark.parametrize("text", ["[subject] moves to the left in [setting].", "猫が走る。", "قطة تجري."])
+def test_a_draft_and_a_caption_without_capitals_begin_after_it_too(text: str) -> None:
+    captions = [f"kozufel {text} {number}" for number in range(3)]
+    assert find_trigger(captions) == "kozufel"
+    assert without_trigger(captions[0], "kozufel") == f"{text} 0"
+
+
 @pytest.mark.parametrize(
     "captions",
     [

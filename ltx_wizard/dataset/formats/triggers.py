@@ -75,4 +75,13 @@ def _without_first(caption: str, word: str) -> str:
 
 
 def _begins_anew(mark: str, following: str) -> bool:
-    return bool(mark) or following[:1].isupper() or following.lower() in _ARTICLES
+    """A letter that is neither small nor capital, as of Chinese, may begin a sentence; so may a draft's
+    '[subject]'.
+    """
+    first = following[:1]
+    return (
+        bool(mark)
+        or first == "["
+        or (first.isalpha() and not first.islower())
+        or following.lower() in _ARTICLES
+    )
