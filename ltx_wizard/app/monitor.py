@@ -13,6 +13,7 @@ from pathlib import Path
 from ltx_wizard.app import datasets, jobs
 from ltx_wizard.app.advisor import Advice, RecommendedCheckpoint, advise, recommended_checkpoint
 from ltx_wizard.app.curves import Curves, Point, curves_of
+from ltx_wizard.app.time_left import training_seconds_left
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.events import CheckpointSaved, SampleReady, SettingChanged
 from ltx_wizard.core.project import Project
@@ -84,7 +85,7 @@ def run_view(project: Project, job: JobFolder) -> RunView:
         steps=steps,
         fraction=min(1.0, status.step / steps) if steps else 0.0,
         curves=curves,
-        seconds_left=0.0 if status.is_over else step_s * max(0, steps - status.step),
+        seconds_left=0.0 if status.is_over else training_seconds_left(curves, recipe, status.step, steps),
         learning_rate=_last(columns["learning_rate"]),
         step_s=step_s,
         memory_gib=_last(columns["memory_gib"]),
@@ -101,6 +102,13 @@ def run_view(project: Project, job: JobFolder) -> RunView:
         remedy=status.remedy,
         log_tail=log_tail(job.log_file),
     )
+
+
+def seconds_left(job: JobFolder, status: JobStatus) -> float:
+    """Until a training ends; 0: unknown, or it is over."""
+    if status.is_over:
+        return 0.0
+    return training_seconds_left(curves_of(job), recipe_of(job), status.step, status.steps)
 
 
 def sample_view(job: JobFolder, event: SampleReady) -> SampleView:

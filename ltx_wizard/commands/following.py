@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import time
 
-from ltx_wizard.app import jobs
+from ltx_wizard.app import jobs, monitor
+from ltx_wizard.app.curves import curves_of
 from ltx_wizard.app.supervisor import kill
+from ltx_wizard.app.time_left import training_seconds_left
 from ltx_wizard.commands.console import Console
 from ltx_wizard.core.errors import JobFailed, WizardError
 from ltx_wizard.core.events import (
@@ -26,8 +28,6 @@ from ltx_wizard.core.run import JobFolder, JobState, JobStatus, TrainJob
 from ltx_wizard.core.units import duration_text
 
 _POLL_S = 0.1
-_RECENT_STEPS = 20
-"""Time left is judged from the last steps: the first ones are slow, and a laptop may slow down later."""
 
 
 class JobStopped(WizardError):
@@ -40,7 +40,7 @@ def follow(folder: JobFolder, console: Console, known: int = 0) -> JobStatus:
     Ctrl+C asks the worker to finish its step, save and stop; a second one ends it at once. known: how many
     events of a resumed run are old. Raises JobFailed with the job's own problem and remedy, or JobStopped.
     """
-    printer = _EventPrinter(console)
+    printer = _EventPrinter(folder, console)
     reader = EventReader(folder.events_file)
     with _Interrupts() as interrupts:
         while True:
@@ -110,9 +110,9 @@ def _finished(status: JobStatus, folder: JobFolder) -> JobStatus:
 class _EventPrinter:
     """One line for what is worth keeping; the updating line for the rest."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, folder: JobFolder, console: Console) -> None:
         self._console = console
-        self._step_times: list[float] = []
+        self._folder, self._recipe = folder, monitor.recipe_of(folder)
 
     def show(self, event: Event) -> None:
         if isinstance(event, Progress):
@@ -125,9 +125,8 @@ class _EventPrinter:
                 self._console.say(text)
 
     def _step_text(self, event: StepDone) -> str:
-        self._step_times = [*self._step_times, event.step_s][-_RECENT_STEPS:]
-        step_s = sum(self._step_times) / len(self._step_times)
-        left = duration_text(step_s * (event.steps - event.step))
+        seconds = training_seconds_left(curves_of(self._folder), self._recipe, event.step, event.steps)
+        left = duration_text(seconds)
         return f"Training: step {event.step} of {event.steps}, loss {event.loss:.4f}, {left} left"
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ltx_wizard.app import jobs, system
+from ltx_wizard.app import jobs, monitor, system
 from ltx_wizard.core.errors import BadInput, WizardError
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobStatus
@@ -80,7 +80,7 @@ def job_json(job: JobFolder) -> dict[str, object]:
         "done": done,
         "total": total,
         "text": _progress_text(status, done, total),
-        "left": _time_left(status, done, total),
+        "left": _time_left(job, status, done, total),
         "stopping": job.stop_file.exists(),
         "paused": job.pause_file.exists(),
     }
@@ -196,15 +196,15 @@ def _progress_text(status: JobStatus, done: int, total: int) -> str:
     return f"step {done:,} of {total:,}" if total else "starting"
 
 
-def _time_left(status: JobStatus, done: int, total: int) -> str:
-    recent = status.losses[-20:]
+def _time_left(job: JobFolder, status: JobStatus, done: int, total: int) -> str:
+    """Of a training, all that is still to come; of other jobs, what they do now."""
+    if status.steps:
+        seconds = monitor.seconds_left(job, status)
+        return f"{duration_text(seconds)} left" if seconds else ""
     if status.progress is not None and status.progress.per_second > 0:
         return f"{duration_text((total - done) / status.progress.per_second)} left"
-    if status.progress is None and recent and total:
-        mean = sum(item.step_s for item in recent) / len(recent)
-        return f"{duration_text(mean * (total - done))} left"
     elapsed = status.updated_at - status.started_at
-    if done and total and elapsed > 2 and not status.losses:
+    if done and total and elapsed > 2:
         return f"{duration_text(elapsed / done * (total - done))} left"
     return ""
 
