@@ -30,18 +30,17 @@ _SIDES = {
     "left": "right",
     "right": "left",
     "clockwise": "counter-clockwise",
-    "counter-clockwise": "clockwise",
-    "counterclockwise": "clockwise",
-    "anticlockwise": "clockwise",
-    "anti-clockwise": "clockwise",
 }
+"""What is not here, such as 'anti-clockwise', becomes 'clockwise'."""
+
 _SIDE = re.compile(
-    r"\b(?P<same>(?:has|have|had|having|been|be|being|gets?|got|nothing|is|are|was|were) left"
+    r"\b(?P<same>(?:he|she|it|they|who|has|have|had|having|been|be|being|gets?|got|nothing|is|are|was|were)"
+    r" left"
     r"(?! (?:of|side|hand|half|corner|edge)\b)"
     r"|left (?:behind|over|alone|open|out|untouched)\b"
     r"|right (?:now|away|after|before|angles?|next to|beside|behind|above|below|through|up to)\b"
     r"|all right\b)"
-    r"|\b(?P<side>counter-?clockwise|anti-?clockwise|clockwise|left|right)"
+    r"|\b(?P<side>(?:counter|anti)[- ]?clockwise|clockwise|left|right)"
     r"(?P<end>-?most|wards?|-hand(?:ed)?|-to-(?:left|right))?\b",
     re.IGNORECASE,
 )
@@ -125,7 +124,7 @@ def mirrored_caption(caption: str, trigger_word: str = "") -> str:
     """The caption of the mirrored clip: left and right exchanged, the trigger word as it is."""
     trigger = trigger_word.strip()
     if trigger:
-        parts = re.split(f"({re.escape(trigger)})", caption, flags=re.IGNORECASE)
+        parts = re.split(rf"((?<!\w){re.escape(trigger)}(?!\w))", caption, flags=re.IGNORECASE)
         return "".join(part if index % 2 else mirrored_caption(part) for index, part in enumerate(parts))
     return _SIDE.sub(_other_side, caption)
 
@@ -176,7 +175,7 @@ def _other_side(match: re.Match[str]) -> str:
     if match["same"]:
         return match[0]
     side, end = match["side"], match["end"] or ""
-    other = _SIDES[side.lower()]
+    other = _SIDES.get(side.lower(), "clockwise")
     if side[:1].isupper():
         other = other.upper() if side.isupper() else other.capitalize()
     if end.lower() in ("-to-left", "-to-right"):

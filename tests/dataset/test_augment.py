@@ -63,6 +63,9 @@ def noise_clip() -> np.ndarray:
         ),
         ("It is left of the tree.", "It is right of the tree."),
         ("A bright, upright copyright mark.", "A bright, upright copyright mark."),
+        ("She left the room to the left.", "She left the room to the right."),
+        ("It turns counter clockwise.", "It turns clockwise."),
+        ("It turns anti-clockwise.", "It turns clockwise."),
         (PLAIN, PLAIN),
     ],
 )
@@ -80,6 +83,7 @@ def test_the_trigger_word_is_never_exchanged() -> None:
     assert (
         mirrored_caption("left style. A car turns left.", "left style.") == "left style. A car turns right."
     )
+    assert mirrored_caption("A cat runs to the right.", "ri") == "A cat runs to the left."
 
 
 def test_what_a_caption_names_is_found() -> None:
