@@ -427,6 +427,8 @@ class _Builder:
         if isinstance(event, Started):
             self._start(event)
         elif isinstance(event, Progress):
+            if self._last.is_over:  # a new worker, which waits for its turn before it starts
+                self._last = replace(self._last, state=JobState.WAITING, result={}, problem="", remedy="")
             self._last = replace(self._last, progress=event)
         elif isinstance(event, Validated):
             self._validations.append(event)

@@ -192,7 +192,7 @@ def _progress_text(status: JobStatus, done: int, total: int) -> str:
     if status.progress:
         stage = status.progress.message or status.progress.stage.replace("_", " ")
         rate = f" · {rate_text(status.progress.per_second)}" if status.progress.per_second > 0 else ""
-        return f"{stage} {done:,} of {total:,}{rate}" if total else stage
+        return f"{stage} {done:,} of {total:,}{rate}" if total > 1 else stage
     return f"step {done:,} of {total:,}" if total else "starting"
 
 

@@ -162,6 +162,16 @@ def test_a_resumed_run_has_no_result_of_an_earlier_end() -> None:
     assert status.result == {}
 
 
+@pytest.mark.parametrize("end", [Stopped(step=6), Failed(problem="Full.", remedy="Free some.", step=6)])
+def test_a_resumed_run_that_waits_for_its_turn_is_not_over(end: Event) -> None:
+    waiting = Progress(stage="Waiting for another job to finish", done=0, total=1)
+    status = fold([*HISTORY, end, waiting])
+    assert (status.state, status.problem, status.remedy) == (JobState.WAITING, "", "")
+    assert status.progress is not None
+    assert (status.step, len(status.losses)) == (6, 6)
+    assert fold([*HISTORY, end, waiting, Stopped(step=6)]).state is JobState.STOPPED
+
+
 def test_thousands_of_steps_are_folded_quickly() -> None:
     import time
 

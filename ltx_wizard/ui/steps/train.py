@@ -43,7 +43,7 @@ def build(page: Page) -> StepView:
             pause: gr.update(value="Go on" if state.paused else "Pause", visible=state.running),
             stop: gr.update(visible=state.running, interactive=not state.stopping),
             resume: gr.update(visible=state.resumable),
-            monitor: _monitor_json(project, state.name),
+            monitor: _monitor_json(project, state.name, state.running),
             runs: json.dumps({"project": str(project.folder), "runs": state.names}),
             sweep: json.dumps({"project": str(project.folder), "ready": bool(datasets.clips(project))}),
             primary: gr.update(value=state.primary, interactive=not state.busy),
@@ -51,7 +51,8 @@ def build(page: Page) -> StepView:
         }
 
     def show_run(path: str, name: str) -> str:
-        return _monitor_json(opened(path), name)
+        project = opened(path)
+        return _monitor_json(project, name, jobs.is_active(jobs.find_run(project, name)))
 
     page.light(run.input, show_run, [page.project, run], [monitor])
     page.on_act(monitor, {"train_again": _train_again})
@@ -127,8 +128,9 @@ def _resume(path: str, run: str) -> None:
     jobs.resume_training(opened(path), run)
 
 
-def _monitor_json(project: Project, name: str) -> str:
-    return json.dumps({"project": str(project.folder), "run": name})
+def _monitor_json(project: Project, name: str, running: bool) -> str:
+    """running: a run that is resumed has the same name, and is to be followed again."""
+    return json.dumps({"project": str(project.folder), "run": name, "running": running})
 
 
 def _head(project: Project, state: _State) -> Markup:
