@@ -94,6 +94,8 @@
       const at = el("input", { type: "range", min: scene.start, max: scene.end, step: 0.01, value: middle, "aria-label": "Where to split" });
       const label = el("strong.num", {}, time(middle));
       const player = video.url ? el("video", { src: `${video.url}#t=${scene.start}`, muted: true, autoplay: true, playsInline: true, preload: "auto" }) : el("img", { src: scene.picture, alt: "" });
+      const silent = el("p.wz-muted", { hidden: Boolean(video.url) }, "Your browser cannot play this file: here is its middle. The clips that are cut from it can be played.");
+      player.addEventListener("error", () => { player.replaceWith(el("img", { src: scene.picture, alt: "" })); silent.hidden = false; });
       let scrubbing = false;
       if (video.url) player.addEventListener("timeupdate", () => {
         if (player.currentTime >= scene.end - 0.04 && !scrubbing) { player.currentTime = scene.start; player.play().catch(() => {}); }
@@ -107,7 +109,7 @@
         el("div.wz-inspector-view", {}, player),
         el("div.wz-inspector-tools", {},
           el("div.wz-line", {}, el("h3", {}, `Scene ${index + 1}`), el("span.wz-muted", {}, `${time(scene.start)} – ${time(scene.end)}, ${scene.frames} frames`)),
-          el("p.wz-muted", {}, sentence(scene)),
+          el("p.wz-muted", {}, sentence(scene)), silent,
           el("div.wz-split", {}, at, label, split),
           el("div.wz-row", {},
             el("button.wz-btn", { type: "button", disabled: data.busy || index + 1 >= video.scenes.length, ...named("merge", video, scene), "data-each": "1" }, "Merge with the next"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from ltx_wizard.core.clip import Scene, SourceScenes
@@ -99,6 +100,26 @@ def test_numbers_of_the_command_line_that_no_slider_reaches_stay(window: Any, pr
     number.fill("30")
     page.keyboard.press("Tab")
     on_disk(page, project, min_clip_s=12.0, max_clip_s=30.0)
+
+
+def test_a_file_that_the_browser_cannot_play_shows_its_picture(
+    window: Any, project: Project, numbered: Callable[..., Any]
+) -> None:
+    path = project.folder / "animation.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("qtrle", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "rgb24"
+        for picture in numbered(24):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    import_files(project, [path])
+    (source,) = read_sources(project)
+    scene = Scene(start_frame=0, end_frame=24, start_s=0, end_s=3)
+    write_scenes(project, SourceScenes(source_id=source.id, scenes=(scene,)))
+    window.page.reload()
+    window.page.locator(".wz-scene").click()
+    expect(window.page.locator(".wz-inspector-view img")).to_be_visible()
+    expect(window.page.locator(".wz-inspector")).to_contain_text("Your browser cannot play this file")
 
 
 def test_a_shortest_clip_longer_than_the_longest_is_said_beside_the_numbers_that_are_to_be_changed(
