@@ -1,5 +1,5 @@
-"""A hub on this computer, as huggingface_hub 2.4 sees one: listing, addresses of files, redirects to a store
-of large files at another port, ranges, accounts. It can break, lie and refuse on demand, and remembers what
+"""A hub on this computer, as huggingface_hub sees one: listing, addresses of files, redirects to a store
+of large files at another address, ranges, accounts. It can break, lie and refuse on demand, and remembers what
 was asked.
 """
 
@@ -108,7 +108,9 @@ def noise(seed: str, size: int) -> bytes:
 def running(hub: FakeHub) -> Iterator[FakeHub]:
     """Serve at two free ports until the end."""
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub, name)) for name in ("hub", "store")]
-    hub.address, hub.store = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
+    ports = [server.server_address[1] for server in servers]
+    # The store is another host, as on the hub: an older huggingface_hub takes one of two ports for the same.
+    hub.address, hub.store = f"http://127.0.0.1:{ports[0]}", f"http://localhost:{ports[1]}"
     for server in servers:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -45,6 +45,7 @@ from ltx_wizard.models.hub import (
     TIMEOUT_S,
     HubFile,
     explained,
+    http_library,
     hub_address,
     is_offline,
     offline_error,
@@ -186,16 +187,15 @@ def _what_is_wrong(file: HubFile, partial: Path, meter: _Meter) -> str:
 
 def _patiently(act: Callable[[], Answer], file: HubFile, endpoint: str, meter: _Meter) -> Answer:
     """Do it; where the connection breaks, wait and do it again. Raises WizardError once that is hopeless."""
-    import httpx2
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    tries = 0
+    http, tries = http_library(), 0
     with explained(file.repository, endpoint):
         while True:
             before = meter.fetched
             try:
                 return act()
-            except (HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError) as error:
+            except (HfHubHTTPError, LocalEntryNotFoundError, http.HTTPError) as error:
                 tries = 0 if meter.fetched > before else tries
                 if tries == len(WAITS_S) or not _may_pass(error):
                     raise
@@ -205,12 +205,12 @@ def _patiently(act: Callable[[], Answer], file: HubFile, endpoint: str, meter: _
 
 def _may_pass(error: Exception) -> bool:
     """Whether the same request may work a little later."""
-    import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _PATIENT_STATUSES
-    lost = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
+    http = http_library()
+    lost = (http.TimeoutException, http.NetworkError, http.RemoteProtocolError)
     return isinstance(error, lost) or isinstance(error.__cause__, lost)
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from urllib.parse import urlsplit
 
 from ltx_wizard.core.errors import BadInput, BadSetting, DownloadFailed, NoPermission, NotFound, WizardError
@@ -118,10 +119,16 @@ def list_files(repository: str, endpoint: str = "") -> tuple[HubFile, ...]:
     )
 
 
+def http_library() -> ModuleType:
+    """What the hub's library asks with, for its errors: httpx2, or httpx with its older version."""
+    from huggingface_hub import get_session
+
+    return sys.modules[type(get_session()).__module__.partition(".")[0]]
+
+
 @contextmanager
 def explained(repository: str, endpoint: str) -> Iterator[None]:
     """What goes wrong between here and the hub becomes a WizardError; errors of the disk pass."""
-    import httpx2
     from huggingface_hub.errors import (
         FileMetadataError,
         HfHubHTTPError,
@@ -130,6 +137,7 @@ def explained(repository: str, endpoint: str) -> Iterator[None]:
         OfflineModeIsEnabled,
     )
 
+    http = http_library()
     try:
         yield
     except OfflineModeIsEnabled as error:
@@ -148,7 +156,7 @@ def explained(repository: str, endpoint: str) -> Iterator[None]:
             problem=f"{hub_address(endpoint)} does not answer as the hub does.",
             remedy="Check the mirror in Hub settings, and whether this network asks you to log in first.",
         ) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+    except (http.HTTPError, http.InvalidURL) as error:
         raise _explain_connection(error, endpoint) from error
 
 
@@ -238,18 +246,17 @@ def _explain_unauthorised(repository: str, endpoint: str) -> WizardError:
 
 
 def _explain_connection(error: BaseException, endpoint: str) -> WizardError:
-    import httpx2
-
+    http = http_library()
     host = urlsplit(hub_address(endpoint)).netloc
     again = "then press Download again: it goes on where it stopped."
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(error, http.TimeoutException):
         return DownloadFailed(problem=f"{host} does not answer.", remedy=f"Check the connection, {again}")
-    if isinstance(error, httpx2.ProxyError):
+    if isinstance(error, http.ProxyError):
         return DownloadFailed(
             problem=f"The proxy does not let LTX Wizard reach {host}.",
             remedy=f"Check HTTPS_PROXY or the proxy's settings, {again}",
         )
-    if isinstance(error, httpx2.ConnectError):
+    if isinstance(error, http.ConnectError):
         return DownloadFailed(
             problem=f"There is no connection to {host}.",
             remedy=f"Check the network, or set a mirror in Hub settings, {again}",
@@ -310,14 +317,13 @@ def store_token(token: str, endpoint: str = "") -> None:
 
 _LOGIN = """
 import sys
-import httpx2
 from huggingface_hub import login
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 try:
     login(token=sys.stdin.read())
 except HfHubHTTPError as error:
     sys.exit(2 if error.response.status_code in (401, 403) else 3)
-except (httpx2.HTTPError, OfflineModeIsEnabled):
+except (HfHubHTTPError.__bases__[0], OfflineModeIsEnabled):  # HTTPError of httpx2, or of httpx
     sys.exit(3)
 except ValueError:
     sys.exit(4)
