@@ -1,5 +1,5 @@
 """A hub on this computer, as huggingface_hub sees one: listing, addresses of files, redirects to a store
-of large files at another address, ranges, accounts. It can break, lie and refuse on demand, and remembers what
+of large files at another host, ranges, accounts. It can break, lie and refuse on demand, and remembers what
 was asked.
 """
 
