@@ -17,6 +17,7 @@
 
     const text = el("textarea.wz-caption-text", { spellcheck: true, "aria-label": "Caption", placeholder: "A tabby cat runs to the right through tall grass. The camera follows at the cat's height. Low evening sun ..." });
     text.addEventListener("input", () => on.typed(text.value));
+    for (const turn of ["blur", "pointerdown"]) text.addEventListener(turn, () => { text.readOnly = false; });
     const mark = el("span.wz-badge"), saved = el("span.wz-saved-mark"), words = el("span.wz-words.num"), bar = el("i");
     const accept = el("button.wz-btn.small.soft", { type: "button", onclick: () => on.accept(), title: "Count it as read, and go on to the next (a)" }, "Accept");
     const again = el("button.wz-btn.small", { type: "button", onclick: () => on.again(), title: "Write it again with the chosen captioner (r)" }, "Caption again");
@@ -44,6 +45,7 @@
       }
       if (shown !== clip.id || (!dirty && text.value !== clip.caption)) {
         const at = text.selectionStart;
+        if (shown !== clip.id) text.readOnly = document.activeElement === text; // it was removed elsewhere: what is typed next was not meant for another
         text.value = clip.caption;
         if (document.activeElement === text) text.setSelectionRange(at, at); // another window wrote it
         if (shown !== clip.id) { text.scrollTop = 0; pastFold.open = false; }
@@ -127,6 +129,6 @@
       if (video) video.paused ? video.play().catch(() => {}) : video.pause();
     }
 
-    return { root, text, show, stop, togglePlay, focus: () => text.focus(), focusTag: () => tagField.focus() };
+    return { root, text, show, stop, togglePlay, focus: () => { text.readOnly = false; text.focus(); }, focusTag: () => tagField.focus() };
   };
 })();

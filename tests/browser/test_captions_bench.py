@@ -16,7 +16,7 @@ import pytest
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Source
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.project import Project, ProjectSettings
-from ltx_wizard.dataset.dataset import read_clips
+from ltx_wizard.dataset.dataset import read_clips, remove_clips
 from ltx_wizard.media.transcode import write_video
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
@@ -356,6 +356,25 @@ def test_two_windows_on_one_caption_lose_nothing(
     other.get_by_text("Earlier captions", exact=True).click()
     expect(other.locator(".wz-past")).to_contain_text("Something quite different.")
     other.close()
+
+
+def test_what_is_typed_never_goes_to_another_clip(window: Any, bench: Any, project: Project) -> None:
+    """The clip whose caption has the focus is removed by another program."""
+    page = bench
+    page.locator(".wz-caption-text").click()
+    before = read_clips(project)
+    remove_clips(project, [before[0].id])
+    expect(page.locator(".wz-clip[data-clip='clip-000']")).to_have_count(0)
+    page.keyboard.type("more")  # nor are these keys taken for commands
+    page.wait_for_timeout(1000)
+    assert read_clips(project) == before[1:]
+    assert not project.jobs_folder.exists()
+    page.locator(".wz-caption-text").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" Now meant.")
+    expect(page.locator("[data-save-text]")).to_have_text("All changes saved")
+    assert read_clips(project)[0].caption == f"{before[1].caption} Now meant."
+    window.complaints.clear()  # the browser reports that the removed clip was asked for
 
 
 def test_prefix_goes_to_the_selected_clips_only(bench: Any, project: Project) -> None:

@@ -37,6 +37,7 @@ _FILE_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".jpg", 
 
 _DATASET_WORDS = f"'{DATASET_TITLE}'"
 
+_GONE = "its file is gone: remove it here, then add it again"
 _REMOVE = "Remove this file with its clips and captions? Your original stays where it is."
 
 
@@ -218,6 +219,7 @@ def _table(project: Project, sources: list[Source], title: str, note: str = "") 
 
 
 def _row(project: Project, source: Source) -> Markup:
+    size = _file_size(project, source)
     is_image = source.kind is MediaKind.IMAGE
     flag = "0" if source.regularisation else "1"
     mark = "Use as material to learn" if source.regularisation else "Mark as ordinary (regularisation)"
@@ -230,8 +232,8 @@ def _row(project: Project, source: Source) -> Markup:
         h("td.num", f"{source.width} × {source.height}"),
         h("td.num", "" if is_image else f"{source.fps:.3g}"),
         h("td", icon("sound") if source.has_audio else h("span.wz-muted", "none")),
-        h("td.num", _file_size(project, source)),
-        h("td", _findings(source)),
+        h("td.num", size),
+        h("td", _findings(source) if size else badge(_GONE, "bad")),
         h("td.wz-tools",
           icon_button("undo" if source.regularisation else "shield", mark, "regularisation",
                       id=source.id, flag=flag),
@@ -260,7 +262,8 @@ def _broken_list(rejected: list[Rejected]) -> Markup:
 
 
 def _file_size(project: Project, source: Source) -> str:
+    """Empty where the file was deleted from the project."""
     try:
         return bytes_text(project.path(source.file).stat().st_size)
     except OSError:
-        return "missing"
+        return ""
