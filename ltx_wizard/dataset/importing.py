@@ -77,12 +77,13 @@ def import_files(
     """Bring files into the project. A broken file goes to the rejected list and the rest go on.
 
     Captions beside a file come along: 'name.txt' for the whole file, 'name.captions.json' by time. An image
-    becomes a clip at once. Raises NoSpace, and Cancelled from the report; files imported before that stay.
+    becomes a clip at once. Captions that are given without their file are listed with the broken ones.
+    Raises NoSpace, and Cancelled from the report; files imported before that stay.
     """
     report = report or SilentReport()
     sidecars = {path.name.lower(): path for path in paths if _is_sidecar(path)}
     media = [path for path in paths if not _is_sidecar(path)]
-    result = ImportReport()
+    result, stems = ImportReport(), set[str]()
     for index, path in enumerate(media):
         progress(report, "Importing", index, len(media), _shown_name(path))
         try:
@@ -97,6 +98,8 @@ def import_files(
             result.skipped_duplicates.append(_shown_name(path))
         else:
             result.added.append(source)
+            stems.add(path.stem.lower())
+    result.rejected.extend(_without_file(path) for path in sidecars.values() if _stem(path) not in stems)
     add_rejected(project, result.rejected)
     progress(report, "Importing", len(media), len(media))
     return result
@@ -292,6 +295,19 @@ def _parse_timed_captions(text: str, name: str) -> list[TimedCaption]:
 def _is_sidecar(path: Path) -> bool:
     name = path.name.lower()
     return name.endswith((_TEXT_SUFFIX, _TIMED_CAPTIONS_SUFFIX))
+
+
+def _stem(sidecar: Path) -> str:
+    """What its video is called."""
+    return sidecar.name.lower().removesuffix(_TIMED_CAPTIONS_SUFFIX).removesuffix(_TEXT_SUFFIX)
+
+
+def _without_file(sidecar: Path) -> Rejected:
+    return Rejected(
+        name=_shown_name(sidecar),
+        problem="These captions belong to none of the files that were added.",
+        remedy="Add them together with a video or image of the same name that is not here yet.",
+    )
 
 
 def _is_media_name(name: str) -> bool:

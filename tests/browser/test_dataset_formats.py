@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from ltx_wizard.core.project import Project, ProjectSettings
+from ltx_wizard.dataset.dataset import read_sources
+from ltx_wizard.dataset.importing import whole_caption
 from ltx_wizard.media.transcode import write_video
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
@@ -34,6 +36,21 @@ def peer_dataset(tmp_path: Path) -> Path:
     (folder / "videos.txt").write_text("".join(f"videos/{number}.mp4\n" for number in range(5)))
     (folder / "prompts.txt").write_text("".join(f"kozufel A cat {text}\n" for text in texts))
     return folder
+
+
+def test_videos_are_dropped_along_with_their_captions(app: Any, window: Any, peer_dataset: Path) -> None:
+    page, videos = window.page, peer_dataset / "videos"
+    project = Project.create(app.home / "projects" / "cats", ProjectSettings(name="Cats"))
+    for name in ("0.txt", "nobody.txt"):
+        (videos / name).write_text("A cat runs along a wall.")
+    page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=videos")
+    page.locator("html[data-ready]").wait_for(state="attached")
+    given = [videos / name for name in ("0.mp4", "0.txt", "nobody.txt")]
+    page.locator("#videos-upload input[type=file]").set_input_files(given)
+    expect(page.locator("#videos-notice")).to_contain_text("1 file added. 1 file could not be used")
+    expect(page.locator(".wz-broken")).to_contain_text("nobody.txt")
+    (source,) = read_sources(project)
+    assert whole_caption(project, source.id) == "A cat runs along a wall."
 
 
 def test_a_dataset_comes_in_and_goes_out(app: Any, window: Any, peer_dataset: Path) -> None:

@@ -214,6 +214,19 @@ def test_a_sidecar_may_be_given_from_another_folder(
     assert caption_for(project, report.added[0].id, 0, 3) == "Caption."
 
 
+def test_captions_without_their_file_are_not_lost_in_silence(
+    project: Project, make_video: MakeVideo, inbox: Path
+) -> None:
+    path = make_video("v.mp4", folder=inbox)
+    for name in ("v.txt", "other.txt"):
+        (inbox / name).write_text("Caption.")
+    report = import_files(project, [path, inbox / "v.txt", inbox / "other.txt"])
+    assert (len(report.added), [item.name for item in report.rejected]) == (1, ["other.txt"])
+    again = import_files(project, [path, inbox / "v.txt"])  # the video is here already
+    assert [item.name for item in again.rejected] == ["v.txt"]
+    assert [item.name for item in read_rejected(project)] == ["other.txt", "v.txt"]
+
+
 def test_a_full_disk_stops_the_import_and_leaves_nothing_half(
     project: Project, make_video: MakeVideo, inbox: Path, numbered: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,10 @@ from ltx_wizard.ui.steps.videos_dataset import DATASET_TITLE, DatasetImport
 if TYPE_CHECKING:
     from ltx_wizard.app.datasets import ImportReport
 
-_FILE_TYPES = [".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".jpg", ".jpeg", ".png", ".webp"]
+_FILE_TYPES = [
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".jpg", ".jpeg", ".png", ".webp", ".txt", ".json"
+]  # fmt: skip
+"""Captions may be dropped along with their videos."""
 
 _DATASET_WORDS = f"'{DATASET_TITLE}'"
 
