@@ -10,6 +10,7 @@ from pathlib import Path
 from ltx_wizard.app import jobs, monitor, recipes
 from ltx_wizard.app.curves import Curves, Point, curves_of
 from ltx_wizard.app.plots import best_validation
+from ltx_wizard.app.saved_recipes import save_recipe
 from ltx_wizard.core.errors import NotFound, WizardError
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe, recipe_settings, setting_value
@@ -122,7 +123,7 @@ def train_again(project: Project, run_name: str, changes: Mapping[str, object] |
         settings["recipe"] = recipe.name
     if settings:
         project.change_settings(**settings)
-    recipes.save_recipe(project, changed)
+    save_recipe(project, changed)
     return changed
 
 

@@ -11,7 +11,7 @@ from ltx_wizard.core.clip import Clip, Rejected, Source, SourceScenes
 from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.project import Goal, Project
-from ltx_wizard.core.recipe import DataSettings, Recipe, read_recipe
+from ltx_wizard.core.recipe import DataSettings
 from ltx_wizard.models.catalog import CATALOG, EMBEDDED, find_model, models_for_lora, named, needs_look_up
 from ltx_wizard.models.lookup import look_up
 from ltx_wizard.models.spec import ModelSpec
@@ -244,15 +244,6 @@ def wanted_buckets(project: Project) -> tuple[str, ...]:
     from ltx_wizard.app.recipes import current_recipe  # recipes is built on this module
 
     return current_recipe(project).data.buckets
-
-
-def saved_recipe(project: Project) -> Recipe | None:
-    """The recipe saved for the project's model; None before. Raises BadDocument if it is damaged."""
-    try:
-        recipe = read_recipe(project.recipe_file)
-    except NotFound:
-        return None
-    return recipe if recipe.model in ("", model_spec(project).id) else None
 
 
 def bucket_plan(project: Project) -> BucketPlan:

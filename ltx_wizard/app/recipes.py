@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ltx_wizard.app import datasets
 from ltx_wizard.app.memory_plan import Plan, bucket_counts, own_step_times, plan_for
+from ltx_wizard.app.saved_recipes import forget_recipe, save_recipe, saved_recipe
 from ltx_wizard.app.system import Gpu, first_gpu
 from ltx_wizard.core import places
 from ltx_wizard.core.caption import has_slots
@@ -33,7 +34,6 @@ from ltx_wizard.core.recipe import (
     read_preset,
     setting_value,
     with_settings,
-    write_recipe,
 )
 from ltx_wizard.core.units import plural
 from ltx_wizard.models.catalog import CATALOG, models_for_lora
@@ -147,19 +147,19 @@ def fits_card(preset: Preset, card: Gpu | None) -> bool:
 
 
 def choose_preset(project: Project, name: str) -> Recipe:
-    """Start again from a preset: changes made before are dropped, but for the prompts. Raises NotFound."""
+    """Start again from a preset: changes made before for this model are dropped, but for the prompts.
+
+    Raises NotFound.
+    """
     find_preset(_presets_for(project), name)
     project.change_settings(recipe=name)
-    try:
-        project.recipe_file.unlink(missing_ok=True)
-    except OSError as error:
-        raise explain_os_error(error, project.recipe_file) from error
+    forget_recipe(project)
     return current_recipe(project)
 
 
 def current_recipe(project: Project) -> Recipe:
     """The recipe that would train now: the saved one, else the preset adapted to goal and dataset."""
-    return datasets.saved_recipe(project) or preset_recipe(project)
+    return saved_recipe(project) or preset_recipe(project)
 
 
 def preset_recipe(project: Project) -> Recipe:
@@ -202,12 +202,6 @@ def change_settings(project: Project, changes: dict[str, object]) -> Recipe:
     changed = with_settings(current_recipe(project), changes)
     save_recipe(project, changed)
     return changed
-
-
-def save_recipe(project: Project, recipe: Recipe) -> None:
-    """Write the recipe with the model that it is for: another model needs another recipe."""
-    model = recipe.model or datasets.model_spec(project).id
-    write_recipe(project.recipe_file, recipe.model_copy(update={"model": model}))
 
 
 def advice(project: Project) -> list[Advice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -162,6 +163,11 @@ class Project:
     @property
     def recipe_file(self) -> Path:
         return self.folder / "recipe.json"
+
+    def recipe_file_of(self, model: str) -> Path:
+        """Where the recipe for a model waits while the project trains another one."""
+        name = f"{safe_file_stem(Path(model).name)}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+        return self.folder / "recipes" / f"{name}.json"
 
     @property
     def lock_file(self) -> Path:

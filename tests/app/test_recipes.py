@@ -7,6 +7,7 @@ import pytest
 from model_files import original_transformer, other_size, write_config, write_header_only
 
 from ltx_wizard.app import datasets, recipes
+from ltx_wizard.app.saved_recipes import save_recipe
 from ltx_wizard.app.system import Gpu
 from ltx_wizard.core import places
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
@@ -226,7 +227,7 @@ def test_a_changed_setting_is_saved_and_advice_says_what_it_would_be(project: Pr
 def test_a_saved_recipe_stays_when_the_dataset_grows(project: Project) -> None:
     project.change_settings(model=SMALL, recipe="ltxv-2b-balanced-24gb")
     put_clips(project, 12)
-    recipes.save_recipe(project, recipes.current_recipe(project))
+    save_recipe(project, recipes.current_recipe(project))
     put_clips(project, 70)
     assert recipes.current_recipe(project).lora.rank == 32
     assert recipes.preset_recipe(project).lora.rank == 128
@@ -267,7 +268,7 @@ def test_a_preset_that_is_unknown_or_for_another_model_is_refused(project: Proje
 
 
 def test_a_recipe_saved_for_another_model_does_not_count(project: Project) -> None:
-    recipes.save_recipe(project, recipes.current_recipe(project))
+    save_recipe(project, recipes.current_recipe(project))
     assert datasets.wanted_buckets(project) == ("192x192x17",)
     project.change_settings(model=SMALL)
     assert recipes.current_recipe(project).name.startswith("ltxv-2b")

@@ -5,7 +5,8 @@ import time
 import pytest
 from made_up import captioned_clips
 
-from ltx_wizard.app import jobs, memory_plan, recipes, sweep_plan, sweeps
+from ltx_wizard.app import jobs, memory_plan, sweep_plan, sweeps
+from ltx_wizard.app.saved_recipes import save_recipe
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.errors import BadSetting, Busy, NotFound, NotReady
 from ltx_wizard.core.events import EventWriter, Failed, Finished, Started, StepDone, Stopped, Validated
@@ -60,7 +61,7 @@ def ready(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose dataset may be trained."""
     project.change_settings(model="ltxv-2b-0.9.6-dev")
     write_lines(project.clips_file, captioned_clips(4))
-    recipes.save_recipe(project, Recipe(name="mine", steps=3))
+    save_recipe(project, Recipe(name="mine", steps=3))
     monkeypatch.setattr(jobs, "refuse_unready", lambda project: None)
     monkeypatch.setattr(memory_plan, "refuse_unfit", lambda project, recipe: None)
     return project

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ltx_wizard import cli
-from ltx_wizard.app import jobs, memory_plan, recipes, sweeps
+from ltx_wizard.app import jobs, memory_plan, sweeps
+from ltx_wizard.app.saved_recipes import save_recipe
 from ltx_wizard.core.events import EventWriter, Finished, Started, StepDone, Validated
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe, with_settings
@@ -70,7 +71,7 @@ def test_a_sweep_trains_each_combination_and_names_the_best(
     capsys: pytest.CaptureFixture[str], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.change_settings(model="ltxv-2b-0.9.6-dev")
-    recipes.save_recipe(project, Recipe(name="mine", steps=1))
+    save_recipe(project, Recipe(name="mine", steps=1))
     monkeypatch.setattr(jobs, "refuse_unready", lambda project: None)
     monkeypatch.setattr(jobs, "active_job", lambda project: None)
     monkeypatch.setattr(memory_plan, "refuse_unfit", lambda project, recipe: None)

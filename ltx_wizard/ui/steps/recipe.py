@@ -7,7 +7,7 @@ from itertools import groupby
 
 import gradio as gr
 
-from ltx_wizard.app import datasets, memory_plan, recipes, settings
+from ltx_wizard.app import datasets, memory_plan, recipes, saved_recipes, settings
 from ltx_wizard.app.memory_plan import Plan
 from ltx_wizard.app.recipes import Advice, PresetCard
 from ltx_wizard.app.refusals import recipe_problem
@@ -57,7 +57,7 @@ def build(page: Page) -> StepView:
         assert project is not None
         if not datasets.clips(project):
             return {
-                head: _head(None),
+                head: _head(None, ""),
                 plan: "",
                 presets: _empty(),
                 advice: "",
@@ -66,7 +66,7 @@ def build(page: Page) -> StepView:
             }
         recipe = recipes.current_recipe(project)
         return {
-            head: _head(recipe),
+            head: _head(recipe, saved_recipes.kept_for_another(project)),
             plan: _plan(project, recipe),
             presets: _preset_cards(recipes.preset_cards(project), recipe),
             advice: _advice(recipes.advice(project), recipe),
@@ -86,7 +86,7 @@ def build(page: Page) -> StepView:
 
 def _use(path: str) -> Outcome:
     project = opened(path)
-    recipes.save_recipe(project, recipes.current_recipe(project))
+    saved_recipes.save_recipe(project, recipes.current_recipe(project))
     return Outcome(go_to="train")
 
 
@@ -128,10 +128,13 @@ def _reset(path: str, data: Data) -> None:
     recipes.change_setting(project, key, setting_value(recipes.preset_recipe(project), key))
 
 
-def _head(recipe: Recipe | None) -> Markup:
+def _head(recipe: Recipe | None, kept_for: str) -> Markup:
+    """kept_for: another model, for which a recipe was made by hand."""
     sentence = (
         "A preset that fits this computer, adapted to your goal and dataset. Everything can be changed."
     )
+    if kept_for:
+        sentence += f" Your recipe for {kept_for} is kept, and comes back with that model."
     status = (
         f"{recipe.title or recipe.name}: {recipe.steps:,} steps, rank {recipe.lora.rank}" if recipe else ""
     )
