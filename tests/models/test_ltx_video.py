@@ -333,16 +333,13 @@ def test_truncated_weights_are_refused_in_words(tmp_path: Any) -> None:
         load_transformer(spec, find_files(spec), MemorySettings(), CPU)
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "another"])
+@pytest.mark.parametrize("damage", ["cut", "another"])
 def test_a_damaged_tokenizer_is_refused_in_words(damage: str, tmp_path: Any) -> None:
     import shutil
 
     shutil.copytree(EMBEDDED.source, tmp_path / "model")
     file = tmp_path / "model" / "tokenizer" / "tokenizer.json"
-    if damage == "gone":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:9000] if damage == "cut" else b"[]")
+    file.write_bytes(file.read_bytes()[:9000] if damage == "cut" else b"[]")
     spec = replace(EMBEDDED, source=str(tmp_path / "model"))
     with pytest.raises(BadInput, match=r"The tokenizer of .* cannot be loaded: .*Get the model again"):
         load_text_encoder(spec, find_files(spec), MemorySettings(), CPU)
