@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from ltx_wizard.app import datasets, jobs, recipes
+from ltx_wizard.app.exports import refuse_strength
 from ltx_wizard.app.lab_loras import checkpoint_lora, checkpoints, digest, is_there, recipe_of
 from ltx_wizard.app.memory_plan import bucket_counts
 from ltx_wizard.core.documents import validate_document
@@ -93,13 +95,16 @@ def bring_in(project: Project, path: Path) -> LabLora:
         return known
     folder = LabFolder(project)
     file = _free_file(folder.loras_folder, safe_file_stem(source.stem))
+    partial = file.with_suffix(".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
         shutil.copyfile(source, partial)
         partial.replace(file)
     except OSError as error:
         raise explain_os_error(error, file) from error
+    finally:  # gone after the replace; what a full disk left of it would keep the disk full
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     lora = LabLora(
         id=f"file:{file.stem}",
         title=file.stem,
@@ -129,13 +134,16 @@ def start(project: Project) -> JobFolder:
 
 
 def keep(project: Project, lora_id: str, strength: float) -> Lab:
-    """Remember the one to export. Raises BadInput for the base model or an unknown LoRA."""
+    """Remember the one to export. Raises BadInput for the base model or an unknown LoRA, BadSetting for a
+    strength that no file can have.
+    """
     lab = current(project)
     if lab.lora(lora_id) is None or strength == 0:
         raise BadInput(
             problem="The base model is no LoRA: there is nothing of it to keep.",
             remedy="Choose a checkpoint at a strength above 0.",
         )
+    refuse_strength(strength)
     return _write(project, lab.model_copy(update={"kept": LabChoice(lora=lora_id, strength=strength)}))
 
 
@@ -150,14 +158,13 @@ def kept(project: Project) -> tuple[LabLora, float] | None:
 
 
 def usual_lora(project: Project, lab: Lab) -> str:
-    """Id of the LoRA that a test is about: the kept one, else the recommended, else the last of the grid."""
-    if lab.kept and lab.lora(lab.kept.lora):
-        return lab.kept.lora
-    best = _recommended_id(project, lab)
-    if best:
-        return best
-    if lab.grid.loras:
-        return lab.grid.loras[-1]
+    """Id of the LoRA that a test is about: the kept one, else the recommended, else the last of the grid, of
+    those whose file is there. Raises NotReady.
+    """
+    liked = (lab.kept.lora if lab.kept else "", _recommended_id(project, lab), *reversed(lab.grid.loras))
+    for lora in map(lab.lora, liked):
+        if lora is not None and is_there(project, lora):
+            return lora.id
     raise NotReady(problem="There is no LoRA to test.", remedy="Choose a checkpoint above.")
 
 
@@ -223,8 +230,8 @@ def _with_model_of(project: Project, lab: Lab) -> Lab:
 
 def _of_their_model(project: Project, lab: Lab, ids: Sequence[str]) -> Lab:
     """A grid of checkpoints of another model only becomes a Lab of that model, with its run's samples."""
-    runs = {lora_id.rpartition("@")[0] for lora_id in ids}
-    if not ids or any(lora_id.startswith("file:") for lora_id in ids):
+    runs = {lora_id.rpartition("@")[0] for lora_id in ids} & {run.name for run in jobs.runs(project)}
+    if not runs or any(lora_id.startswith("file:") for lora_id in ids):
         return lab
     recipes_of_runs = [recipe_of(project, run) for run in sorted(runs)]
     models = {find_model(recipe.model or lab.model).architecture for recipe in recipes_of_runs}

@@ -60,7 +60,10 @@ def checkpoint_lora(project: Project, lab: Lab, lora_id: str) -> LabLora | None:
     if not step_text.isdigit():
         return None
     step = int(step_text)
-    run = jobs.find_run(project, run_name)
+    runs = {run.name: run for run in jobs.runs(project)}
+    run = runs.get(run_name)
+    if run is None:  # its folder was deleted
+        return None
     file = run.checkpoint_folder(step) / _LORA_FILE
     if not file.is_file():
         return None
@@ -70,10 +73,9 @@ def checkpoint_lora(project: Project, lab: Lab, lora_id: str) -> LabLora | None:
             problem=f"{run.name} was trained on another model than this Lab shows.",
             remedy="Take the others out first: a Lab shows one model at a time.",
         )
-    several = len(jobs.runs(project)) > 1
     return LabLora(
         id=lora_id,
-        title=f"step {step:,}" + (f" of {run.name}" if several else ""),
+        title=f"step {step:,}" + (f" of {run.name}" if len(runs) > 1 else ""),
         file=project.relative(file),
         digest=digest(file),
         scale=recipe.lora.alpha / recipe.lora.rank,

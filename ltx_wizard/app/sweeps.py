@@ -172,6 +172,17 @@ def active_sweep(project: Project) -> str:
     return ""
 
 
+def views(project: Project) -> list[SweepView]:
+    """All sweeps, newest first. A damaged one is left out: it must not hide the others."""
+    found: list[SweepView] = []
+    for name in reversed(names(project)):
+        try:
+            found.append(view(project, name))
+        except WizardError as error:
+            _LOG.warning("The sweep %s cannot be shown: %s", name, error.problem)
+    return found
+
+
 def view(project: Project, name: str) -> SweepView:
     """Raises NotFound or BadDocument."""
     sweep = _read(project, name)

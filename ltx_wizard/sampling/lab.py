@@ -22,7 +22,7 @@ from ltx_wizard.core.lab import CellRequest, Lab, LabCell, LabFolder, Strip, Wan
 from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.project import Project, filled_prompt
 from ltx_wizard.core.report import Cancelled, Report, progress
-from ltx_wizard.core.run import JobFolder, TrainJob
+from ltx_wizard.core.run import JobFolder, TrainJob, list_job_folders
 from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.dataset.held_out import held_out_clips
 from ltx_wizard.models.catalog import find_model
@@ -225,11 +225,14 @@ def write_strip(frames: Frames, fps: float, path: Path) -> Strip:
 
 
 def _training(project: Project, lab: Lab) -> tuple[set[str], bool]:
-    """Clips that the newest run of the grid was not trained on, and whether it saw clips mirrored."""
-    runs = sorted({lora.run for lora in map(lab.lora, lab.grid.loras) if lora is not None and lora.run})
+    """Clips that the newest run of the grid was not trained on, and whether it saw clips mirrored. Of the runs
+    whose folder is there.
+    """
+    wanted = {lora.run for lora in map(lab.lora, lab.grid.loras) if lora is not None and lora.run}
+    runs = [run for run in list_job_folders(project.runs_folder) if run.name in wanted]
     if not runs:
         return set(), False
-    settings = JobFolder.open(project.runs_folder / runs[-1]).read_job().settings
+    settings = runs[-1].read_job().settings
     if not isinstance(settings, TrainJob):
         return set(), False
     recipe = settings.recipe

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from safetensors.numpy import save_file
 from ltx_wizard.app import jobs, lab, lab_tests, lab_view
 from ltx_wizard.app.lab_view import LabView, Place
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
-from ltx_wizard.core.errors import BadInput, BadSetting, NotFound, NotReady
+from ltx_wizard.core.errors import BadInput, BadSetting, NoSpace, NotFound, NotReady
 from ltx_wizard.core.events import EventWriter, Finished, Started, Validated
 from ltx_wizard.core.lab import (
     CellRequest,
@@ -130,6 +131,22 @@ def test_what_is_no_lora_of_this_model_is_refused_and_nothing_changes(
     assert not LabFolder(trained).loras_folder.exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_refuses_a_file_and_keeps_nothing_of_it(
+    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = lora(tmp_path / "mine.safetensors", 5)
+
+    def copy(source: Path, to: Path) -> None:
+        to.write_bytes(source.read_bytes()[:100])
+        Path("/dev/full").write_bytes(b"x")
+
+    monkeypatch.setattr("ltx_wizard.app.lab.shutil.copyfile", copy)
+    with pytest.raises(NoSpace):
+        lab.bring_in(trained, whole)
+    assert [path for path in (trained.folder / "lab").rglob("*") if path.is_file()] == []
+
+
 def test_choices_are_kept_in_order_and_bad_ones_change_nothing(trained: Project) -> None:
     run = jobs.runs(trained)[0].name
     lab.choose(trained, loras=[f"{run}@300", f"{run}@100"], strengths=[1.5, 0.5], seeds=[3, 3, 4])
@@ -190,6 +207,26 @@ def test_a_deleted_checkpoint_keeps_its_videos_and_makes_no_more(trained: Projec
     assert view.left == view.total - view.made - len(states)
 
 
+def test_a_kept_checkpoint_that_is_gone_is_not_what_a_test_is_about(trained: Project) -> None:
+    add_clips(trained, [clip("one", "zib style. A red circle moves up.")])
+    shown = lab.choose(trained)
+    lab.keep(trained, shown.grid.loras[0], 0.75)
+    shutil.rmtree(trained.path(shown.loras[0].file).parent)
+    lab_tests.ask(trained, "strength")
+    assert lab.current(trained).tests["strength"].loras == ("0001-test@200",), "the recommended one is there"
+
+
+def test_a_run_that_is_gone_leaves_the_lab_to_the_others(trained: Project) -> None:
+    add_clips(trained, [clip("one", "zib style. A red circle moves up.")])
+    other = add_run(trained, (100, 200), best=200)
+    lab.choose(trained, loras=["0001-test@100", f"{other.name}@100"])
+    lab.keep(trained, f"{other.name}@100", 0.75)
+    shutil.rmtree(other.folder)
+    lab_tests.ask(trained, "strength")
+    assert lab.current(trained).tests["strength"].loras == ("0001-test@100",)
+    assert lab.choose(trained, strengths=[1]).grid.strengths == (0.0, 1.0)
+
+
 def test_what_is_kept_is_remembered_and_the_base_model_is_no_lora(trained: Project) -> None:
     shown = lab.choose(trained)
     assert lab.kept(trained) is None
@@ -197,6 +234,8 @@ def test_what_is_kept_is_remembered_and_the_base_model_is_no_lora(trained: Proje
     found = lab.kept(trained)
     assert found is not None
     assert (found[0].id, found[1]) == (shown.grid.loras[1], 0.75)
+    with pytest.raises(BadSetting, match="cannot be folded"):
+        lab.keep(trained, shown.grid.loras[1], -0.5)
     for wrong in (("", 0.0), (shown.grid.loras[1], 0.0), ("nobody", 1.0)):
         with pytest.raises(BadInput):
             lab.keep(trained, *wrong)

@@ -99,6 +99,17 @@ def test_strength_is_a_factor_and_a_swapped_lora_leaves_nothing_behind(
     assert np.array_equal(fresh["", 0.0], cells["", 0.0])
 
 
+def test_a_run_that_was_deleted_takes_no_videos_of_others_along(project: Project, asked: Lab) -> None:
+    file = "runs/0002-old/checkpoints/step-000010/lora.safetensors"
+    gone = LabLora(id="0002-old@10", title="old", file=file, digest="d", run="0002-old", step=10)
+    grid = asked.grid.model_copy(update={"loras": ("full", gone.id), "strengths": (0.0, 1.0)})
+    with_gone = asked.model_copy(update={"grid": grid, "loras": (*asked.loras, gone)})
+    LabFolder(project).write(with_gone)
+    run(project)
+    made = [item.lora for item in in_order_of_use(with_gone, "") if LabFolder(project).made(item.key)]
+    assert made == [None, asked.loras[0]]
+
+
 def test_alphas_of_every_kind_give_the_update_that_they_say(
     project: Project, asked: Lab, weights: dict[str, torch.Tensor], sampled: list[Frames]
 ) -> None:

@@ -78,6 +78,18 @@ def test_a_sweep_shows_its_runs_and_its_best(client: TestClient, trained: Projec
     assert [file["name"] for file in saved["files"]] == ["summary.csv", "summary.png"]
 
 
+def test_a_damaged_sweep_hides_neither_the_runs_nor_the_other_sweeps(
+    client: TestClient, trained: Project
+) -> None:
+    sweep_of(trained)
+    damaged = trained.folder / "sweeps" / "002" / "sweep.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{", encoding="utf-8")
+    shown = client.get("/wizard/live/runs", params={"project": str(trained.folder)}).json()
+    assert [run["name"] for run in shown["runs"]] == ["0002-mine", "0001-mine"]
+    assert [sweep["name"] for sweep in shown["sweeps"]] == ["001"]
+
+
 def test_the_form_proposes_values_around_the_recipe(client: TestClient, trained: Project) -> None:
     form = client.get("/wizard/live/sweep", params={"project": str(trained.folder)}).json()
     assert form["axes"] == [["lora.rank", "64, 128, 256"], ["optimizer.lr", "0.0001, 0.0002"]]

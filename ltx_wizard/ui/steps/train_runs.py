@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from ltx_wizard.app import compare, memory_plan, recipes, sweep_plan, sweeps
 from ltx_wizard.app.compare import RunFacts
+from ltx_wizard.app.sweeps import SweepView
 from ltx_wizard.core.errors import BadInput
-from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import RECIPE_GROUPS, SettingInfo, recipe_settings
 from ltx_wizard.core.units import duration_text
 from ltx_wizard.ui import media
@@ -28,7 +28,7 @@ def runs_json(request: Request) -> dict[str, object]:
     project = opened(request.query_params.get("project", ""))
     return {
         "runs": [_run_json(run) for run in compare.run_facts(project)],
-        "sweeps": [_sweep_json(project, name) for name in reversed(sweeps.names(project))],
+        "sweeps": [_sweep_json(shown) for shown in sweeps.views(project)],
     }
 
 
@@ -121,10 +121,9 @@ def _run_json(run: RunFacts) -> dict[str, object]:
     }
 
 
-def _sweep_json(project: Project, name: str) -> dict[str, object]:
-    shown = sweeps.view(project, name)
+def _sweep_json(shown: SweepView) -> dict[str, object]:
     return {
-        "name": name,
+        "name": shown.name,
         "state": shown.sweep.state,
         "note": shown.sweep.note,
         "created": shown.sweep.created,
