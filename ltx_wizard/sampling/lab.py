@@ -225,8 +225,8 @@ def write_strip(frames: Frames, fps: float, path: Path) -> Strip:
 
 
 def _training(project: Project, lab: Lab) -> tuple[set[str], bool]:
-    """Clips that the newest run of the grid was not trained on, and whether it saw clips mirrored. Of the runs
-    whose folder is there.
+    """Clips that the grid's newest run, of those that are there, was not trained on; whether it saw clips
+    mirrored.
     """
     wanted = {lora.run for lora in map(lab.lora, lab.grid.loras) if lora is not None and lora.run}
     runs = [run for run in list_job_folders(project.runs_folder) if run.name in wanted]
