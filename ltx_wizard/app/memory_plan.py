@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -201,9 +202,9 @@ def detail(made: Plan) -> str:
 
 def room_text(made: Plan) -> str:
     """What makes room on the disk."""
-    short = made.budget.disk.in_project - made.disk_gib
+    short = math.ceil(10 * (made.budget.disk.in_project - made.disk_gib)) / 10
     fewer = "lower 'Checkpoints kept' or raise 'Checkpoint every N steps'"
-    return f"Free {max(0.1, short):.1f} GB there, or {fewer}."
+    return f"Free {short:.1f} GB there, or {fewer}."
 
 
 def _ram_sentence(made: Plan) -> str:

@@ -396,7 +396,8 @@ def _disk(
     recipe: Recipe, spec: ModelSpec, shape: Architecture, buckets: Mapping[str, int], c: Coefficients
 ) -> DiskNeed:
     numbers = lora_parameters(recipe, shape)
-    kept = min(recipe.checkpoints.keep, math.ceil(recipe.steps / recipe.checkpoints.every))
+    made = math.ceil(recipe.steps / recipe.checkpoints.every)
+    kept = min(recipe.checkpoints.keep + 1, made)  # a new one is there before the oldest goes
     one = numbers * (_LORA_BYTES + _STATE_BYTES_ON_DISK[recipe.optimizer.name])
     latents = sum(
         4 * spec.latent_channels * tokens(bucket, spec) * count for bucket, count in buckets.items()
