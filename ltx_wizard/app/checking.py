@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,12 +100,11 @@ def look(project: Project) -> Checked:
     recipe = recipes.current_recipe(project)
     dataset = _dataset(project, recipe)
     groups = groups_of(dataset)
-    names = {source.id: source.original_name for source in datasets.sources(project)}
     kept = _held_out(dataset, related(dataset))
     return Checked(
         dataset=dataset,
         findings=findings_of(dataset),
-        variety=variety(dataset, names),
+        variety=variety(dataset),
         groups=groups,
         held_out=kept,
         copies=_copies(dataset, recipe, {clip.id for clip in kept.clips}),
@@ -153,11 +152,12 @@ def bring_back(project: Project, clip_ids: Collection[str]) -> BroughtBack:
     return brought
 
 
-def clip_label(clip: Clip) -> str:
-    """A short name for a clip, as findings use it."""
-    from ltx_wizard.dataset.quality_checks import clip_label as label
+def clip_names(project: Project) -> Callable[[Clip], str]:
+    """Gives the name of a clip, as findings use it. Reads the sources once."""
+    from ltx_wizard.dataset.quality_checks import clip_label
 
-    return label(clip)
+    names = {source.id: source.original_name for source in datasets.sources(project)}
+    return lambda clip: clip_label(clip, names)
 
 
 def find_clip(project: Project, clip_id: str) -> Clip | None:

@@ -23,7 +23,7 @@ from ltx_wizard.core.project import (
 from ltx_wizard.core.recipe import DataSettings, parse_bucket
 from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.buckets import BucketPlan, grid_words, needs_conforming, used_s
-from ltx_wizard.dataset.dataset import caption_changes, read_clips, remove_clips, update_clips
+from ltx_wizard.dataset.dataset import caption_changes, read_clips, read_sources, remove_clips, update_clips
 from ltx_wizard.dataset.finding import Dataset, Finding, Level
 from ltx_wizard.dataset.left_out import leave_out
 from ltx_wizard.dataset.quality import measured_clips
@@ -79,7 +79,8 @@ def look_at(
 ) -> Dataset:
     """What the checks look at, with what was measured of the clips; reads no video."""
     measured = measured_clips(project, clips) if project is not None else {}
-    return Dataset(settings, clips, spec, plan, project, measured, data or DataSettings())
+    names = {source.id: source.original_name for source in read_sources(project)} if project else {}
+    return Dataset(settings, clips, spec, plan, project, measured, data or DataSettings(), names)
 
 
 def apply_fix(project: Project, fix: str, clip_ids: Sequence[str] = ()) -> int:

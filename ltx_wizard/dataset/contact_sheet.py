@@ -60,7 +60,7 @@ def write_contact_sheet(project: Project, clips: Sequence[Clip], report: Report 
         left = _GAP_PX + index % columns * step[0]
         top = _GAP_PX + index // columns * step[1]
         sheet.paste(_tile(project, clip), (left, top))
-        name = _fitted(clip_label(clip), draw, font)
+        name = _fitted(clip_label(clip, {}), draw, font)
         draw.text((left, top + _TILE_PX[1] + 3), name, fill=_INK, font=font)
         progress(told, STAGE, index + 1, len(clips))
     buffer = BytesIO()

@@ -38,7 +38,7 @@ class Dataset:
     """What the checks look at.
 
     project: None where there are no files to look at. measured: by clip id, what is known of the pictures.
-    data: how the recipe uses the clips.
+    data: how the recipe uses the clips. names: what the files were called, by id of the source.
     """
 
     settings: ProjectSettings
@@ -48,6 +48,7 @@ class Dataset:
     project: Project | None = None
     measured: Mapping[str, ClipQuality] = field(default_factory=dict[str, ClipQuality])
     data: DataSettings = field(default_factory=DataSettings)
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def learnt(self) -> list[Clip]:

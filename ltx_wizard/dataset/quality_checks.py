@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ltx_wizard.core.clip import Clip
+from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.project import Goal
-from ltx_wizard.core.units import plural
+from ltx_wizard.core.units import plural, timecode_text
 from ltx_wizard.dataset.augment import names_side, names_text
 from ltx_wizard.dataset.doubles import Double, find_doubles, is_same, related
 from ltx_wizard.dataset.finding import Dataset, Finding
@@ -30,9 +30,15 @@ _ALIKE_SHARE = 0.9
 _NAMED = 3
 
 
-def clip_label(clip: Clip) -> str:
-    """The clip's id without the hash that tells files of one name apart."""
-    return re.sub(r"-[0-9a-f]{10}(?=-|$)", "", clip.id)
+def clip_label(clip: Clip, names: Mapping[str, str]) -> str:
+    """What its file was called, and when the clip begins there. names: of files, by id of the source.
+
+    Without a name: the clip's id, less the hash that tells files of one name apart.
+    """
+    name = names.get(clip.source_id, "")
+    if not name:
+        return re.sub(r"-[0-9a-f]{10}(?=-|$)", "", clip.id)
+    return name if clip.kind is MediaKind.IMAGE else f"{name} at {timecode_text(clip.start_s)}"
 
 
 def note_of(finding_id: str, clip: Clip, row: ClipQuality) -> str:
@@ -94,7 +100,7 @@ def check_doubles(dataset: Dataset) -> Finding | None:
         title=f"{plural(len(doubles), 'clip')} showing the same as another",
         why="What is there twice counts twice, and a copy among the clips kept for validation hides learning "
         "by heart.",
-        remedy=f"{_pairs(doubles)} The larger one stays.",
+        remedy=f"{_pairs(doubles, dataset)} The larger one stays.",
         clip_ids=_ids(double.other for double in doubles),
         fix="leave_out",
         fix_label=f"Leave {plural(len(doubles), 'clip')} out",
@@ -110,7 +116,7 @@ def check_alike(dataset: Dataset) -> Finding | None:
         level="should",
         title=f"{plural(len(alike), 'clip')} looking almost like another",
         why="The place and the framing are the same; the LoRA learns them along with what you want.",
-        remedy=f"{_pairs(alike, 'like')} Keep the best of them if you have enough clips.",
+        remedy=f"{_pairs(alike, dataset, 'like')} Keep the best of them if you have enough clips.",
         clip_ids=_ids(double.other for double in alike),
     )
 
@@ -124,7 +130,7 @@ def check_held_out(dataset: Dataset) -> Finding | None:
     if not twins:
         return None
     can_swap = bool(undivided(clips, kept, groups))
-    pairs = _pairs([Double(twins[clip.id], clip) for clip in clips if clip.id in twins], "like")
+    pairs = _pairs([Double(twins[clip.id], clip) for clip in clips if clip.id in twins], dataset, "like")
     return Finding(
         id="held_out",
         level="should" if can_swap else "fine",
@@ -341,15 +347,19 @@ def unusual_motion(dataset: Dataset) -> list[tuple[Clip, bool]]:
     ]
 
 
-def _pairs(doubles: Sequence[Double], word: str = "=") -> str:
-    named = [f"{clip_label(double.other)} {word} {clip_label(double.kept)}" for double in doubles[:_NAMED]]
+def _pairs(doubles: Sequence[Double], dataset: Dataset, word: str = "=") -> str:
+    named = [
+        f"{clip_label(double.other, dataset.names)} {word} {clip_label(double.kept, dataset.names)}"
+        for double in doubles[:_NAMED]
+    ]
     more = len(doubles) - len(named)
     return f"{', '.join(named)}{f' and {more} more' if more > 0 else ''}."
 
 
 def _where(clips: Sequence[Clip], dataset: Dataset) -> str:
     named = [
-        f"{clip_label(clip)} at {_cut_times(clip, dataset.measured[clip.id])}" for clip in clips[:_NAMED]
+        f"{clip_label(clip, dataset.names)}, after {_cut_times(clip, dataset.measured[clip.id])}"
+        for clip in clips[:_NAMED]
     ]
     more = len(clips) - len(named)
     return f"{'; '.join(named)}{f'; and {more} more' if more > 0 else ''}."

@@ -53,10 +53,10 @@ class Tally:
     total: int = 0
 
 
-def variety(dataset: Dataset, names: Mapping[str, str] | None = None) -> list[Tally]:
+def variety(dataset: Dataset) -> list[Tally]:
     """Sources, sizes and lengths, captions, and of clips that were looked at, camera, light and motion.
 
-    names: of sources by id. Only clips that show what is to be learnt count, unless there are no others.
+    Only clips that show what is to be learnt count, unless there are no others.
     """
     clips = dataset.learnt or list(dataset.clips)
     if not clips:
@@ -67,9 +67,8 @@ def variety(dataset: Dataset, names: Mapping[str, str] | None = None) -> list[Ta
         if (row := dataset.measured.get(clip.id)) is not None and not row.problem
     ]
     videos = [row for clip, row in rows if clip.kind is MediaKind.VIDEO]
-    known = names or {}
     tallies = [
-        _sources(clips, known),
+        _sources(clips, dataset.names),
         _tally("Sizes", (f"{clip.width} × {clip.height}" for clip in clips), len(clips)),
         _tally("Lengths", (_length(clip) for clip in clips), len(clips)),
         _camera(videos, dataset.settings.goal),

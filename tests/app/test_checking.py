@@ -60,7 +60,7 @@ def test_clips_for_validation_are_automatic_until_chosen_and_again_after(many: P
     assert {kept: trained.id for kept, trained in chosen.doubles.items()} == {"clip-005": "clip-004"}
     finding = checking.find_finding(many, "held_out")
     assert (finding.level, finding.clip_ids) == ("should", ("clip-005",))
-    assert "clip-005 like clip-004" in finding.remedy
+    assert "bus.mp4 at 0:50.0 like bus.mp4 at 0:40.0" in finding.remedy
     assert jobs.apply_fix(many, finding) is None
     swapped = checking.look(many).held_out
     assert {clip.id for clip in swapped.clips} > {"clip-001"}

@@ -47,7 +47,7 @@ def project(tmp_path: Path) -> Project:
             Clip(
                 id=f"clip-{number:02d}", source_id="s", file=f"clips/clip-{number:02d}.mp4",
                 kind=MediaKind.VIDEO, width=192, height=128, fps=FPS, frames=FRAMES, end_frame=FRAMES,
-                duration_s=FRAMES / FPS, caption=f"{CAPTIONS[number % 2]} Take {number}.",
+                duration_s=FRAMES / FPS, start_s=number, caption=f"{CAPTIONS[number % 2]} Take {number}.",
                 caption_state=CaptionState.WRITTEN, caption_source="you",
             )
         )  # fmt: skip
@@ -117,7 +117,7 @@ def test_a_dataset_is_checked_by_clicking_and_nothing_is_lost(
     page.get_by_role("button", name="Keep 3 clips").click()
     expect(page.locator("[data-part=held]")).to_contain_text("3 clips, your choice")
     page.locator("[data-part=held] [data-clip=clip-08]").hover()
-    page.get_by_role("button", name="Train on clip-08 instead").click()
+    page.get_by_role("button", name="Train on street.mp4 at 0:08.0 instead").click()
     expect(page.locator("[data-part=held]")).to_contain_text("2 clips, your choice")
     assert [clip.id for clip in read_clips(project) if clip.held_out] == ["clip-03", "clip-04"]
     page.get_by_role("button", name="Let the app choose again").click()

@@ -223,7 +223,7 @@ def test_a_cut_inside_is_found_to_the_frame(project: Project, add: Callable[...,
     assert rows["one-shot"].cuts == ()
     found = findings(project)["cuts"]
     assert found.clip_ids == ("two-shots",)
-    assert "two-shots at 2.7 s" in found.remedy
+    assert "two-shots, after 2.7 s" in found.remedy
 
 
 def test_a_clip_that_moves_unlike_the_others_is_told(project: Project, add: Callable[..., Clip]) -> None:
@@ -327,9 +327,10 @@ def test_the_report_on_variety_counts_every_clip(project: Project, add: Callable
     assert sum(tallies["Light"].values()) == sum(tallies["Motion"].values()) == 3
 
 
-def test_a_label_leaves_the_hash_out() -> None:
+def test_a_clip_is_called_by_its_file_and_time_and_without_a_name_by_its_id_less_the_hash() -> None:
     clip = Clip(
-        id="bikes-1a2b3c4d5e-000120-000180", source_id="bikes-1a2b3c4d5e", file="clips/x.mp4",
-        kind=MediaKind.VIDEO, width=64, height=64, fps=8, frames=60, duration_s=7,
+        id="unnamed-1a2b3c4d5e-000120-000180", source_id="unnamed-1a2b3c4d5e", file="clips/x.mp4",
+        kind=MediaKind.VIDEO, width=64, height=64, fps=8, frames=60, duration_s=7, start_s=15,
     )  # fmt: skip
-    assert clip_label(clip) == "bikes-000120-000180"
+    assert clip_label(clip, {clip.source_id: "猫.mp4"}) == "猫.mp4 at 0:15.0"
+    assert clip_label(clip, {}) == "unnamed-000120-000180"

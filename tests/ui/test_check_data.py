@@ -65,7 +65,7 @@ def test_candidates_for_validation_say_which_are_kept_now(project: Project, clie
     assert [item["id"] for item in items if item["on"]] == ["clip-002", "clip-005"]
     held = shown(project)["held"]
     assert not held["automatic"] and held["doubtful"] == 1
-    assert held["tiles"][0]["id"] == "clip-005" and held["tiles"][0]["like"] == "clip-004"
+    assert held["tiles"][0]["id"] == "clip-005" and held["tiles"][0]["like"] == "bus.mp4 at 0:40.0"
 
 
 def test_what_was_left_out_keeps_its_picture_and_the_newest_comes_first(project: Project) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ltx_wizard.app.checking import Dataset, Finding, Group, LeftOut, Tally
 
 Json = dict[str, object]
+Tile = Callable[[Clip], Json]
 
 PICTURES, HELD_OUT_PICTURES, GROUPS, LEFT_OUT_PICTURES, UNFIT_REASONS = 6, 14, 4, 60, 5
 """How much is shown before somebody asks for more."""
@@ -31,17 +32,18 @@ _WITHOUT_PICTURES = frozenset({"measured", "files"})
 def check_json(project: Project, checked: Checked, busy: str) -> Json:
     """busy: kind of the job that runs and changes clips; empty: none."""
     clips = {clip.id: clip for clip in checked.dataset.clips}
+    tile = _tiles(project)
     return {
         "project": str(project.folder),
         "busy": busy,
         "total": len(clips),
-        "findings": [_finding(project, item, clips) for item in checked.findings],
-        "variety": _variety(project, checked.variety, checked.groups),
-        "held": _held(project, checked.held_out),
-        "copies": _copies(project, checked.copies),
+        "findings": [_finding(tile, item, clips) for item in checked.findings],
+        "variety": _variety(tile, checked.variety, checked.groups),
+        "held": _held(tile, checked.held_out),
+        "copies": _copies(project, tile, checked.copies),
         "sizes": _sizes(checked.dataset),
         "sheet": _sheet(project, checked.sheet),
-        "left": _left(project, checked.left_out),
+        "left": _left(tile, checked.left_out),
     }
 
 
@@ -51,13 +53,14 @@ def clips_json(request: Request) -> Json:
     if request.query_params.get("of") == "candidates":
         kept = checking.held_out(project)
         shown = checking.candidates(project)
-        return {"items": [{**_tile(project, clip), "on": clip.id in kept} for clip in shown]}
+        tile = _tiles(project)
+        return {"items": [{**tile(clip), "on": clip.id in kept} for clip in shown]}
     checked = checking.look(project)
     finding = checking.named(checked.findings, request.query_params.get("id", ""))
-    return {"items": _items(project, checked, finding)}
+    return {"items": _items(_tiles(project), checked, finding)}
 
 
-def _items(project: Project, checked: Checked, finding: Finding) -> list[Json]:
+def _items(tile: Tile, checked: Checked, finding: Finding) -> list[Json]:
     """Copies stand beside the clip that they are copies of, which stays."""
     notes = checking.notes(checked.dataset, finding)
     wanted = set(finding.clip_ids)
@@ -67,31 +70,36 @@ def _items(project: Project, checked: Checked, finding: Finding) -> list[Json]:
         for number, group in enumerate(checked.groups):
             mine = [clip for clip in group.clips if clip.id in wanted]
             if mine:
-                items.append({**_tile(project, group.kept), "group": number, "stays": True, "on": False})
-                items += [{**_tile(project, clip), "group": number, "on": on} for clip in mine]
+                items.append({**tile(group.kept), "group": number, "stays": True, "on": False})
+                items += [{**tile(clip), "group": number, "on": on} for clip in mine]
         return items
     clips = {clip.id: clip for clip in checked.dataset.clips}
     return [
-        {**_tile(project, clips[clip_id]), "on": on, "note": notes.get(clip_id, "")}
+        {**tile(clips[clip_id]), "on": on, "note": notes.get(clip_id, "")}
         for clip_id in finding.clip_ids
         if clip_id in clips
     ]
 
 
-def _tile(project: Project, clip: Clip) -> Json:
-    """A clip as a picture that plays under the pointer."""
-    plays = clip.kind is MediaKind.VIDEO and media.plays_in_browsers(clip.file)
-    return {
-        "id": clip.id,
-        "label": checking.clip_label(clip),
-        "picture": media.clip_picture(project, clip),
-        "video": media.file_url(project, clip.file, f"{clip.frames}") if plays else "",
-        "text": clip.caption,
-        "length": "image" if clip.kind is MediaKind.IMAGE else f"{clip.duration_s:.1f} s",
-    }
+def _tiles(project: Project) -> Tile:
+    """Gives a clip as a picture that plays under the pointer."""
+    named = checking.clip_names(project)
+
+    def tile(clip: Clip) -> Json:
+        plays = clip.kind is MediaKind.VIDEO and media.plays_in_browsers(clip.file)
+        return {
+            "id": clip.id,
+            "label": named(clip),
+            "picture": media.clip_picture(project, clip),
+            "video": media.file_url(project, clip.file, f"{clip.frames}") if plays else "",
+            "text": clip.caption,
+            "length": "image" if clip.kind is MediaKind.IMAGE else f"{clip.duration_s:.1f} s",
+        }
+
+    return tile
 
 
-def _finding(project: Project, finding: Finding, clips: Mapping[str, Clip]) -> Json:
+def _finding(tile: Tile, finding: Finding, clips: Mapping[str, Clip]) -> Json:
     """Of what is true of every clip, the first few pictures would say nothing."""
     of_all = len(clips) == len(finding.clip_ids) > PICTURES
     telling = finding.level != "fine" and finding.id not in _WITHOUT_PICTURES and not of_all
@@ -105,11 +113,11 @@ def _finding(project: Project, finding: Finding, clips: Mapping[str, Clip]) -> J
         "fix": finding.fix,
         "label": finding.fix_label,
         "count": len(finding.clip_ids),
-        "tiles": [_tile(project, clip) for clip in shown],
+        "tiles": [tile(clip) for clip in shown],
     }
 
 
-def _variety(project: Project, tallies: Sequence[Tally], groups: Sequence[Group]) -> Json:
+def _variety(tile: Tile, tallies: Sequence[Tally], groups: Sequence[Group]) -> Json:
     return {
         "tallies": [
             {
@@ -126,23 +134,23 @@ def _variety(project: Project, tallies: Sequence[Tally], groups: Sequence[Group]
         "clips": sum(len(group.clips) for group in groups),
         "shown": [
             {
-                "kept": _tile(project, group.kept),
+                "kept": tile(group.kept),
                 "same": len(group.same),
                 "near": len(group.near),
-                "tiles": [_tile(project, clip) for clip in (*group.same, *group.near)[:PICTURES]],
+                "tiles": [tile(clip) for clip in (*group.same, *group.near)[:PICTURES]],
             }
             for group in groups[:GROUPS]
         ],
     }
 
 
-def _held(project: Project, held: HeldOut) -> Json:
+def _held(tile: Tile, held: HeldOut) -> Json:
     return {
         "count": len(held.clips),
         "automatic": held.automatic,
         "share": held.share,
         "tiles": [
-            {**_tile(project, clip), "like": _label(held.doubles.get(clip.id))}
+            {**tile(clip), "like": tile(double)["label"] if (double := held.doubles.get(clip.id)) else ""}
             for clip in _first_doubtful(held)[:HELD_OUT_PICTURES]
         ],
         "ids": [clip.id for clip in held.clips],
@@ -154,11 +162,7 @@ def _first_doubtful(held: HeldOut) -> list[Clip]:
     return sorted(held.clips, key=lambda clip: clip.id not in held.doubles)
 
 
-def _label(clip: Clip | None) -> str:
-    return checking.clip_label(clip) if clip else ""
-
-
-def _copies(project: Project, copies: Copies) -> Json:
+def _copies(project: Project, tile: Tile, copies: Copies) -> Json:
     return {
         "mirror": copies.data.mirror,
         "colour": copies.data.colour_copies,
@@ -172,7 +176,7 @@ def _copies(project: Project, copies: Copies) -> Json:
         "not_offered": copies.not_offered,
         "examples": [
             {
-                **_tile(project, example.clip),
+                **tile(example.clip),
                 "name": example.copy.name,
                 "after": media.copy_picture(
                     project, example.clip, example.copy.name, example.copy.change.key
@@ -211,7 +215,7 @@ def _sheet(project: Project, sheet: Sheet | None) -> Json | None:
     }
 
 
-def _left(project: Project, left_out: Iterable[LeftOut]) -> Json:
+def _left(tile: Tile, left_out: Iterable[LeftOut]) -> Json:
     """The newest click first."""
     items = list(left_out)
     batches = [list(batch) for _, batch in groupby(items, key=lambda item: item.at)]
@@ -222,7 +226,7 @@ def _left(project: Project, left_out: Iterable[LeftOut]) -> Json:
                 "at": batch[0].at,
                 "reason": batch[0].reason,
                 "ids": [item.clip.id for item in batch],
-                "tiles": [_tile(project, item.clip) for item in batch[:LEFT_OUT_PICTURES]],
+                "tiles": [tile(item.clip) for item in batch[:LEFT_OUT_PICTURES]],
             }
             for batch in reversed(batches)
         ],
