@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         return STATUS_STOPPED
     except WizardError as error:
         show_error(error)
+        return STATUS_PROBLEM
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # nothing more is said when Python ends
         return STATUS_PROBLEM
     except OSError as error:
         show_error(explain_os_error(error, Path(str(error.filename or "the disk"))))

@@ -437,6 +437,16 @@ def test_check_fix_does_not_take_back_what_is_fine(run: Run, cut_project: Projec
     assert datasets.clips(cut_project)[0].crop == (0, 0, clip.width, clip.height)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="closed pipes are told in another way there")
+def test_who_reads_only_the_beginning_is_told_of_no_broken_disk() -> None:
+    command = [sys.executable, "-m", "ltx_wizard.cli", "models"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None and program.stderr is not None
+        program.stdout.close()
+        said = program.stderr.read()
+    assert (said, program.returncode) == ("", 1)
+
+
 # Training options
 
 

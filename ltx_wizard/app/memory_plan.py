@@ -144,17 +144,9 @@ def refuse_unfit(project: Project, recipe: Recipe) -> None:
 
 def _why_unfit(made: Plan, recipe: Recipe) -> tuple[str, str] | None:
     """Problem and remedy."""
-    if made.card is None and recipe.optimizer.name != "adamw":
-        return (
-            f"The optimizer {recipe.optimizer.name} needs an NVIDIA card; this computer has none.",
-            "Choose 'adamw' in the recipe: the same method in full precision.",
-        )
-    if made.card is None and recipe.memory.text_encoder_8bit:
-        return (
-            "A text encoder in 8 bits needs an NVIDIA card; this computer has none.",
-            "Switch 'Text encoder 8bit' off in the recipe.",
-        )
-    if made.verdict == "unfit" and made.card is not None:
+    if made.card is None:
+        return _why_no_card(made, recipe)
+    if made.verdict == "unfit":
         return (
             f"This recipe needs {made.used:.1f} GB of graphics memory; your {made.card.name} has "
             f"{made.card.vram_gib:.0f} GB.",
@@ -163,6 +155,27 @@ def _why_unfit(made: Plan, recipe: Recipe) -> tuple[str, str] | None:
     if made.verdict == "no_room":
         return f"{headline(made)}.", room_text(made)
     return None
+
+
+def _why_no_card(made: Plan, recipe: Recipe) -> tuple[str, str] | None:
+    """What the processor cannot do."""
+    eight_bits = recipe.optimizer.name != "adamw"
+    if made.budget.phases and (eight_bits or recipe.memory.text_encoder_8bit):
+        return (
+            f"This recipe needs an NVIDIA card with {made.card_size:g} GB; this computer has none.",
+            "Train on a computer that has one, or choose the practice model in the step Goal.",
+        )
+    if eight_bits:
+        return (
+            f"The optimizer {recipe.optimizer.name} needs an NVIDIA card; this computer has none.",
+            "Choose 'adamw' in the recipe: the same method in full precision.",
+        )
+    if recipe.memory.text_encoder_8bit:
+        return (
+            "A text encoder in 8 bits needs an NVIDIA card; this computer has none.",
+            "Switch 'Text encoder 8bit' off in the recipe.",
+        )
+    return (f"{headline(made)}.", room_text(made)) if made.verdict == "no_room" else None
 
 
 def headline(made: Plan) -> str:
@@ -227,7 +240,7 @@ def _time_sentence(made: Plan) -> str:
 def remedy_text(made: Plan) -> str:
     """'To make it fit, keep the frozen model in fp8: it then needs 18.4 GB.'"""
     if made.remedy is None:
-        return "No setting here makes it fit: choose a smaller model."
+        return "Nothing here makes it fit: choose smaller sizes under 'Buckets', or a smaller model."
     return f"To make it fit, {made.remedy.text}: it then needs {after_remedy(made):.1f} GB."
 
 

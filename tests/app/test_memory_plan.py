@@ -185,6 +185,10 @@ def test_what_only_a_card_can_do_is_refused_without_one(
     card(0)
     with pytest.raises(NotReady, match=words):
         memory_plan.refuse_unfit(project, recipe(**changes))
+    project.change_settings(model=LARGE)
+    with pytest.raises(NotReady, match=r"needs an NVIDIA card with \d+ GB; this computer has none"):
+        memory_plan.refuse_unfit(project, recipe(memory__quantization="fp8-quanto", **changes))
+    project.change_settings(model="embedded")
     card(24)
     memory_plan.refuse_unfit(project, recipe(**changes))
 
