@@ -6,6 +6,7 @@ Failed.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -84,6 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
     if sys.platform != "win32":  # torch cannot do it there
         # Clips of many sizes leave no holes that nothing fits into. Presets are measured with it.
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    # It advises to install a package that nothing here needs, and the last line of a log explains a death.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         folder = JobFolder.open(Path(given[0]).resolve())
     except WizardError as error:

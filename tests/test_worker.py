@@ -102,6 +102,15 @@ def final_events(folder: JobFolder) -> list[object]:
     return list(ends)
 
 
+def test_a_library_does_not_advise_in_the_log_what_nobody_needs(tmp_path: Path) -> None:
+    """On processors with AVX-512 bitsandbytes asks for another package each time it is imported."""
+    script = f"from ltx_wizard import worker; worker.main([{str(tmp_path)!r}]); import bitsandbytes"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "kernels" not in done.stderr
+
+
 def test_a_job_that_works_starts_reports_and_finishes_once(with_video: Project) -> None:
     job = new_job(with_video, FindScenesJob())
     assert run_worker(job.folder) == 0
