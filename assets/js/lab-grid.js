@@ -106,7 +106,7 @@
     function cellOf(pair, key, name, attributes, lora, strength) {
       const canvas = el("canvas"), wait = el("span.wz-lab-wait"), measures = el("dl.wz-lab-measures"), reading = el("p.wz-lab-finding");
       const open = el("button.wz-lab-open", { type: "button", disabled: true, "aria-label": name, onclick: () => on.open(pair, key) }, canvas, wait);
-      const star = lora ? el("button.wz-lab-star", { type: "button", title: `Keep ${name} for the export`, "aria-label": `Keep ${name}`, onclick: () => on.keep(lora, strength) }, "★") : null;
+      const star = lora && strength > 0 ? el("button.wz-lab-star", { type: "button", title: `Keep ${name} for the export`, "aria-label": `Keep ${name}`, onclick: () => on.keep(lora, strength) }, "★") : null;
       const box = el("div.wz-lab-cell", { role: "gridcell", "data-pair": pair, "data-cell": key, "data-state": "", ...attributes }, open, star, measures, reading);
       cells.set(`${pair}/${key}`, { box, open, canvas, wait, measures, reading, lora, strength, key: "", state: "", player: null });
       return box;

@@ -61,16 +61,17 @@
       before?.focus?.({ preventScroll: true });
     }
 
-    /* The page has newer facts: the same two stay open. */
+    /* The page has newer facts: the same two stay open, while they are there. */
     function refresh(nextGrid, keptChoice) {
       kept = keptChoice;
       if (box.hidden || !grid || nextGrid.name !== grid.name) return;
       const again = nextGrid.pairs.find((item) => item.prompt === pair.prompt && item.seed === pair.seed && item.clip === pair.clip);
-      if (!again) { hide(); return; }
+      if (!again || !sides.every((key) => again.cells[key]?.state === "made")) { hide(); return; }
       grid = nextGrid; pair = again;
       draw();
     }
 
+    const strengthOf = (key) => +key.slice(key.lastIndexOf("|") + 1);
     const madeKey = (key) => (pair.cells[key]?.state === "made" ? key : "");
     const order = () => ["|0", ...grid.rows.flatMap((row) => grid.strengths.map((strength) => `${row.id}|${labStrength(strength)}`))];
 
@@ -96,7 +97,7 @@
         findings[side].textContent = cell.readings.join(" ");
         tables[side].replaceChildren(...cell.measures.map((item) => el("div", { title: item.note }, el("dt", {}, item.name), el("dd", {}, item.value))));
         const isKept = !!kept && key === `${kept.lora}|${labStrength(kept.strength)}`;
-        keeps[side].hidden = key === "|0";
+        keeps[side].hidden = !(strengthOf(key) > 0);
         keeps[side].disabled = isKept;
         keeps[side].textContent = isKept ? "★ Kept" : "Keep this one";
       });
@@ -107,7 +108,7 @@
     }
 
     function set(side, key) { if (!madeKey(key)) return; const at = videos[0].currentTime; sides[side] = key; draw(); videos[side].addEventListener("loadeddata", () => { videos[side].currentTime = at; resume(); }, { once: true }); }
-    function keep(side) { const at = sides[side].lastIndexOf("|"); if (sides[side] !== "|0") on.keep(sides[side].slice(0, at), +sides[side].slice(at + 1)); }
+    function keep(side) { const at = sides[side].lastIndexOf("|"); if (strengthOf(sides[side]) > 0) on.keep(sides[side].slice(0, at), strengthOf(sides[side])); }
 
     /* Playing: the left one leads. */
     const fps = () => pair.cells[sides[0]].fps;

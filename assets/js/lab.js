@@ -5,7 +5,7 @@
   const USUAL = [0.55, 0.75, 1, 2], RUNNING_MS = 1000, SIZE = "wizard-lab-size", SAVE_AFTER_MS = 500;
 
   window.wizard.define("lab", (root) => {
-    let data = null, stamp = "", known = "", timer = 0, asking = false, parts = null, generation = 0, told = 0, showTold = () => {};
+    let data = null, stamp = "", known = "", timer = 0, asking = false, parts = null, generation = 0, changes = Promise.resolve(), answers = 0, told = 0, showTold = () => {};
     const zoom = labZoom({ keep });
     const grid = labGrid({ open: (pair, key) => zoom.open(data.grid, pair, key), keep });
     const tests = new Map();
@@ -23,10 +23,10 @@
       clearTimeout(timer);
       if (asking || !known || known !== page.project) { timer = setTimeout(ask, 300); return; }
       asking = true;
-      const mine = generation;
+      const mine = generation, before = answers;
       try {
-        const answer = await fetchJson(`/wizard/live/lab?${new URLSearchParams({ project: known, stamp })}`);
-        if (mine === generation) take(answer);
+        const answer = await look();
+        if (mine === generation && before === answers) take(answer); // else what a click changed meanwhile is newer
       } catch (error) {
         if (!error.data && !(error instanceof TypeError && /fetch/i.test(error.message))) throw error;
         if (error.data && mine === generation) { parts = null; root.replaceChildren(problemCard(error.data)); }
@@ -34,11 +34,14 @@
       if (here() && data && data.status && data.status.running) timer = setTimeout(ask, RUNNING_MS);
     }
 
+    function look() { return fetchJson(`/wizard/live/lab?${new URLSearchParams({ project: known, stamp })}`); }
+
     async function post(sent, button) {
       button?.classList.add("is-busy");
       try {
         const answer = await fetchJson("/wizard/live/lab/do", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ project: known, ...sent }) });
         if (answer.revision && sent.do !== "keep") page.revision = answer.revision;
+        answers += 1;
         take(answer);
         say(answer.told || "", "good");
         if (data.status && data.status.running) { clearTimeout(timer); timer = setTimeout(ask, 400); window.wizard.poll(); }
@@ -76,7 +79,7 @@
       const made = {
         setup: el("details.wz-card.wz-lab-setup"), sum: el("span.wz-muted"), body: el("div.wz-lab-choices"), message: el("p.wz-lab-told", { role: "status" }),
         now: el("strong"), time: el("span.wz-muted.num"), bar: el("i"), problem: el("div"),
-        start: el("button.wz-btn.soft", { type: "button", onclick: (event) => { made.setup.open = false; post({ do: "start" }, event.currentTarget); } }),
+        start: el("button.wz-btn.soft", { type: "button", onclick: ({ currentTarget }) => { made.setup.open = false; inTurn(() => post({ do: "start" }, currentTarget)); } }),
         pause: el("button.wz-btn", { type: "button", onclick: () => post({ do: "pause" }) }, "Pause"),
         stop: el("button.wz-btn.quiet", { type: "button", onclick: () => post({ do: "stop" }) }, "Stop"),
         play: el("button.wz-btn.small", { type: "button", onclick: () => labClock.play(!labClock.playing) }, "Pause"),
@@ -118,7 +121,7 @@
 
     function drawStatus(status) {
       parts.view.hidden = !status.made;
-      const name = status.stopping ? "Stopping ..." : status.paused ? "Paused" : status.running ? status.now : status.left ? (status.made ? "Not all videos are made" : "Nothing is made yet") : "Every video is made";
+      const name = !data.prompts.length && !status.total ? "There is no prompt yet: write one above" : status.stopping ? "Stopping ..." : status.paused ? "Paused" : status.running ? status.now : status.left ? (status.made ? "Not all videos are made" : "Nothing is made yet") : "Every video is made";
       set(parts.now, name);
       set(parts.time, [`${status.made} of ${status.total} videos`, status.paused || status.stopping ? "" : status.time].filter(Boolean).join(" · "));
       parts.bar.style.width = `${status.total ? (100 * status.made) / status.total : 0}%`;
@@ -151,12 +154,24 @@
     }
 
     function choice(title, content, note) { return el("div.wz-lab-choice", {}, el("div", {}, el("h3", {}, title), el("p.wz-muted.wz-small", {}, note)), el("div.wz-lab-pickers", {}, ...content)); }
-    function send(changes) { return post({ do: "choose", ...changes }); }
+
+    /* Changes go one after another, each made of what is asked for by then: a quick click, or another window's, is not undone. */
+    function inTurn(act) { return (changes = changes.then(act)); }
+    function send(make) {
+      return inTurn(async () => {
+        const change = make(await newest());
+        return !change || post({ do: "choose", ...change });
+      });
+    }
+    async function newest() {
+      try { const answer = await look(); return "grid" in answer ? answer : data; } catch { return data; } // then the change itself says what is wrong
+    }
+    function toggled(list, item, on) { return on ? [...list, item] : list.filter((other) => other !== item); }
     function chip(text, on, toggle, more = {}) { return el("button.wz-chip", { type: "button", class: `wz-chip${on ? " is-on" : ""}`, "aria-pressed": String(on), onclick: toggle, ...more }, text); }
 
     function loraChips() {
-      const ids = () => [...data.checkpoints, ...data.files].filter((item) => item.chosen).map((item) => item.id);
-      const toggle = (item) => send({ loras: item.chosen ? ids().filter((id) => id !== item.id) : [...ids(), item.id] });
+      const ids = (now) => [...now.checkpoints, ...now.files].filter((item) => item.chosen).map((item) => item.id);
+      const toggle = (item) => send((now) => ({ loras: toggled(ids(now), item.id, !item.chosen) }));
       const runs = [...new Set(data.checkpoints.map((item) => item.run))];
       const rows = runs.map((run) => el("div.wz-row", {}, data.several ? el("span.wz-muted.wz-small", {}, run) : null,
         ...data.checkpoints.filter((item) => item.run === run).map((item) => chip(`step ${item.step.toLocaleString("en")}${item.recommended ? " ★" : ""}`, item.chosen, () => toggle(item), { title: item.why, "data-lora": item.id }))));
@@ -177,14 +192,14 @@
     function strengthChips() {
       const on = data.grid.strengths.map(Number);
       const all = [...new Set([...USUAL, ...on])].sort((a, b) => a - b);
-      const field = numberField("Another strength", "0.05", (value) => send({ strengths: [...on, value] }));
+      const field = numberField("Another strength", "0.05", (value) => send((now) => ({ strengths: toggled(now.strengths, value, true) })));
       return [el("div.wz-row", {}, chip("0 base", true, null, { disabled: true, title: "The base model is always made: the others are measured against it." }),
-        ...all.map((value) => chip(labShown(value), on.includes(value), () => send({ strengths: on.includes(value) ? on.filter((item) => item !== value) : [...on, value] }), { "data-strength": labStrength(value) })), field)];
+        ...all.map((value) => chip(labShown(value), on.includes(value), () => send((now) => ({ strengths: toggled(now.strengths, value, !on.includes(value)) })), { "data-strength": labStrength(value) })), field)];
     }
 
     function seedChips() {
-      const field = numberField("Another seed", "1", (value) => send({ seeds: [...data.seeds, Math.round(value)] }));
-      return [el("div.wz-row", {}, ...data.seeds.map((seed) => chip(data.seeds.length > 1 ? `${seed} ✕` : String(seed), true, () => { if (data.seeds.length > 1) send({ seeds: data.seeds.filter((item) => item !== seed) }); }, { title: data.seeds.length > 1 ? "Take this seed out" : "" })), field)];
+      const field = numberField("Another seed", "1", (value) => send((now) => ({ seeds: toggled(now.seeds, Math.round(value), true) })));
+      return [el("div.wz-row", {}, ...data.seeds.map((seed) => chip(data.seeds.length > 1 ? `${seed} ✕` : String(seed), true, () => send((now) => (now.seeds.length > 1 ? { seeds: toggled(now.seeds, seed, false) } : null)), { title: data.seeds.length > 1 ? "Take this seed out" : "" })), field)];
     }
 
     function numberField(label, step, add) {
@@ -195,24 +210,29 @@
     }
 
     function promptRows() {
-      const texts = data.prompts.map((item) => item.text);
+      const texts = data.prompts.map((item) => item.text), { saving } = window.wizard;
+      const change = (make) => send((now) => make(now.prompts.map((item) => item.text)));
       let later = 0;
       const rows = texts.map((text, index) => {
-        const save = () => { clearTimeout(later); if (area.value.trim() !== text) send({ prompts: texts.map((item, place) => (place === index ? area.value : item)) }); };
-        const area = el("textarea.wz-search", { rows: 2, value: text, "aria-label": `Prompt ${index + 1}`, onchange: save, onblur: save });
-        area.addEventListener("input", () => { clearTimeout(later); later = setTimeout(() => window.wizard.saving("busy", "Saved when you leave the field"), SAVE_AFTER_MS); });
-        area.addEventListener("blur", () => window.wizard.saving("saved", "All changes saved"));
-        return el("div.wz-lab-prompt-row", {}, area, texts.length > 1 ? el("button.wz-icon-btn", { type: "button", title: "Take this prompt out", "aria-label": `Take prompt ${index + 1} out`, onclick: () => send({ prompts: texts.filter((_, place) => place !== index) }) }, "✕") : null);
+        const save = async () => {
+          clearTimeout(later);
+          const typed = area.value.trim();
+          const done = typed === text || await change((now) => ({ prompts: now.includes(text) ? now.map((item) => (item === text ? typed : item)) : [...now, typed] }));
+          done ? saving("saved", "All changes saved") : saving("bad", "A prompt is not saved");
+        };
+        const area = el("textarea.wz-search", { rows: 2, value: text, "aria-label": `Prompt ${index + 1}`, onblur: save });
+        area.addEventListener("input", () => { clearTimeout(later); later = setTimeout(() => saving("busy", "Saved when you leave the field"), SAVE_AFTER_MS); });
+        return el("div.wz-lab-prompt-row", {}, area, texts.length > 1 ? el("button.wz-icon-btn", { type: "button", title: "Take this prompt out", "aria-label": `Take prompt ${index + 1} out`, onclick: () => change((now) => ({ prompts: toggled(now, text, false) })) }, "✕") : null);
       });
-      const fresh = el("textarea.wz-search", { rows: 1, placeholder: "Another prompt", "aria-label": "Another prompt", onchange: () => { const text = fresh.value.trim(); fresh.value = ""; fresh.blur(); if (text) send({ prompts: [...texts, text] }); } });
+      const fresh = el("textarea.wz-search", { rows: 1, placeholder: "Another prompt", "aria-label": "Another prompt", onchange: () => { const text = fresh.value.trim(); fresh.value = ""; fresh.blur(); if (text) change((now) => ({ prompts: [...now, text] })); } });
       return [...rows, fresh];
     }
 
     function samplingFold() {
       const names = { width: "Width", height: "Height", frames: "Frames", steps: "Steps", guidance: "Guidance", first_frame_guidance: "Guidance from a first frame" };
       const fields = Object.entries(names).map(([key, label]) => el("label.wz-lab-field", {}, el("span", {}, label),
-        el("input.wz-search.wz-lab-number", { type: "number", step: key.includes("guidance") ? "0.1" : "1", value: data.sampling[key], "data-sampling": key, onchange: (event) => { event.target.blur(); send({ sampling: { [key]: +event.target.value } }); } })));
-      const negative = el("label.wz-lab-field.is-wide", {}, el("span", {}, "Negative prompt"), el("input.wz-search", { type: "text", value: data.sampling.negative_prompt, onchange: (event) => { event.target.blur(); send({ sampling: { negative_prompt: event.target.value } }); } }));
+        el("input.wz-search.wz-lab-number", { type: "number", step: key.includes("guidance") ? "0.1" : "1", value: data.sampling[key], "data-sampling": key, onchange: async ({ target }) => { target.blur(); if (!await send(() => ({ sampling: { [key]: +target.value } }))) target.value = data.sampling[key]; } })));
+      const negative = el("label.wz-lab-field.is-wide", {}, el("span", {}, "Negative prompt"), el("input.wz-search", { type: "text", value: data.sampling.negative_prompt, onchange: (event) => { event.target.blur(); send(() => ({ sampling: { negative_prompt: event.target.value } })); } }));
       const fold = el("details.wz-lab-more", {}, el("summary", {}, "Size, steps and guidance"), el("div.wz-row", {}, ...fields, negative),
         el("p.wz-muted.wz-small", {}, "As in training's samples. Other values make all videos anew; those that are made stay on disk."));
       fold.open = fold.open || parts.more;
