@@ -54,7 +54,8 @@ def _clip(project: Project, number: int, count: int) -> Clip:
         id=f"clip-{number:03d}", source_id="bus" if number < count / 2 else "hill",
         file=f"clips/{number}.mp4", kind=MediaKind.VIDEO, width=768, height=512, fps=24, frames=73,
         duration_s=73 / 24, start_s=10.0 * number,
-        caption=f"{(SIDE, TEXT, PLAIN, PLAIN)[number % 4]} Take {number}.", caption_state=CaptionState.WRITTEN, caption_source="you",
+        caption=f"{(SIDE, TEXT, PLAIN, PLAIN)[number % 4]} Take {number}.",
+        caption_state=CaptionState.WRITTEN, caption_source="you",
     )  # fmt: skip
     project.path(clip.file).write_bytes(b"clip")
     return clip
