@@ -51,6 +51,11 @@ def test_videos_are_dropped_along_with_their_captions(app: Any, window: Any, pee
     expect(page.locator(".wz-broken")).to_contain_text("nobody.txt")
     (source,) = read_sources(project)
     assert whole_caption(project, source.id) == "A cat runs along a wall."
+    project.path(source.file).unlink()
+    page.reload()
+    expect(page.locator("#videos-table tbody tr")).to_contain_text("its file is gone")
+    expect(page.locator("#videos-table .wz-badge.good")).to_have_count(0)
+    window.complaints.clear()  # the browser may report that the picture is gone as well
 
 
 def test_a_dataset_comes_in_and_goes_out(app: Any, window: Any, peer_dataset: Path) -> None:
