@@ -168,7 +168,7 @@
       const words = part.count ? [part.doubtful ? el("span.wz-badge.warn", {}, `${part.doubtful} like trained clips`) : null, `${count(part.count, "clip")}, ${how}`] : part.share ? "none: three clips or more are needed" : "none: the recipe keeps 0 %";
       return [words,
         el("p.wz-muted", {}, "Training never sees these clips. Now and then it tries itself on them: when that gets worse while the training loss still falls, the LoRA learns by heart."),
-        part.doubtful ? el("p.wz-warned", {}, `${part.doubtful === 1 ? "One of them looks" : `${part.doubtful} of them look`} like a clip that is trained, so ${part.doubtful === 1 ? "it tells" : "they tell"} less than it seems. Train on ${part.doubtful === 1 ? "it" : "them"} and keep others, or leave the copies out.`) : null,
+        part.doubtful ? el("p.wz-warned", {}, `${part.doubtful === 1 ? "One of them is" : `${part.doubtful} of them are`} close to a clip that is trained (a copy, or a moment of the same scene), so ${part.doubtful === 1 ? "it tells" : "they tell"} less than it seems. Train on ${part.doubtful === 1 ? "it" : "them"} and keep others, or leave the copies out.`) : null,
         el("div.wz-tiles", {}, part.tiles.map((tile) => heldTile(tile, part)), part.count > part.tiles.length ? el("button.wz-more", { type: "button", onclick: pickHeld }, `+${part.count - part.tiles.length} more`) : null),
         el("div.wz-row", {}, pick, part.doubtful ? el("button.wz-btn", { type: "button", "data-do": "hold_out_others" }, `Swap ${part.doubtful === 1 ? "it" : `these ${part.doubtful}`} for others`) : null, part.automatic ? null : auto)];
     }
