@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ltx_wizard.app import captioners as caption_servers
@@ -13,6 +13,7 @@ from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import (
     Supervisor,
     is_starting_or_alive,
+    last_sign,
     request_pause,
     request_stop,
 )
@@ -270,6 +271,11 @@ def pause(job: JobFolder, paused: bool) -> None:
 def runs(project: Project) -> list[JobFolder]:
     """All trainings, oldest first."""
     return list_job_folders(project.runs_folder)
+
+
+def last_at_work(folders: Sequence[JobFolder]) -> JobFolder | None:
+    """The one that was started or reported last, which may be an older one that was resumed."""
+    return max(reversed(folders), key=last_sign, default=None)
 
 
 def active_job(project: Project) -> JobFolder | None:

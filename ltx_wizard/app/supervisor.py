@@ -93,6 +93,11 @@ def is_starting_or_alive(folder: JobFolder) -> bool:
     return time.time() - newest < STARTING_GRACE_S
 
 
+def last_sign(folder: JobFolder) -> float:
+    """When a job was written, started or heard of last, in seconds since 1970."""
+    return max(map(_modified, (folder.job_file, folder.log_file, folder.events_file)))
+
+
 def request_stop(folder: JobFolder) -> None:
     """Ask the worker to finish its step, save and exit."""
     _touch(folder.stop_file)

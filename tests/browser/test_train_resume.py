@@ -52,3 +52,28 @@ def test_a_resumed_run_is_followed_waits_for_its_turn_and_cannot_be_started_twic
         page.locator("#train-stop").click()
         expect(now).to_have_text("Stopped")
     expect(page.locator("#train-resume")).to_be_visible()
+
+
+def test_an_older_run_can_be_chosen_resumed_stopped_and_stays_in_sight(
+    app: Any, project: Project, window: Any
+) -> None:
+    add_trained_run(project)
+    page = window.page
+    now, run = page.locator("#wz-train .wz-now"), page.locator("#train-run input")
+    with FileLock(app.home / ".gpu.lock"):
+        page.goto(f"{app.address}/?project={quote(str(project.folder))}&step=train")
+        expect(page.locator("#train-primary")).to_have_text("Compare in the Lab", timeout=30_000)
+        expect(page.locator("#train-resume")).to_be_hidden()
+        run.click()
+        page.get_by_role("option", name="0001-test").click()
+        expect(now).to_have_text("Stopped", timeout=30_000)
+        expect(page.locator("#train-primary")).to_have_text("Start training")
+        page.locator("#train-resume").click()
+        expect(now).to_have_text("Waiting for another job to finish", timeout=30_000)
+        page.reload()
+        page.locator("html[data-ready]").wait_for(state="attached")
+        expect(run).to_have_value("0001-test", timeout=30_000)
+        expect(page.locator("#train-pause")).to_be_visible()
+        page.locator("#train-stop").click()
+        expect(page.locator("#train-resume")).to_be_visible(timeout=30_000)
+        expect(run).to_have_value("0001-test")

@@ -37,27 +37,35 @@ def build(page: Page) -> StepView:
         assert project is not None
         state = _State(project)
         return {
+            **of_run(project, state),
+            run: gr.update(choices=state.names, value=state.name or None, visible=len(state.names) > 1),
+            runs: json.dumps({"project": str(project.folder), "runs": state.names}),
+            sweep: json.dumps({"project": str(project.folder), "ready": bool(datasets.clips(project))}),
+        }
+
+    def of_run(project: Project, state: _State) -> Updates:
+        return {
             head: _head(project, state),
             work: _work(project, state),
-            run: gr.update(choices=state.names, value=state.name or None, visible=len(state.names) > 1),
             pause: gr.update(value="Go on" if state.paused else "Pause", visible=state.running),
             stop: gr.update(visible=state.running, interactive=not state.stopping),
             resume: gr.update(visible=state.resumable),
             monitor: _monitor_json(project, state.name, state.running),
-            runs: json.dumps({"project": str(project.folder), "runs": state.names}),
-            sweep: json.dumps({"project": str(project.folder), "ready": bool(datasets.clips(project))}),
             primary: gr.update(value=state.primary, interactive=not state.busy),
             again: gr.update(visible=state.done and not state.busy),
         }
 
-    def show_run(path: str, name: str) -> str:
-        project = opened(path)
-        return _monitor_json(project, name, jobs.is_active(jobs.find_run(project, name)))
+    shown = [head, work, pause, stop, resume, monitor, primary, again]
 
-    page.light(run.input, show_run, [page.project, run], [monitor])
+    def show_run(path: str, name: str) -> tuple[object, ...]:
+        project = opened(path)
+        updates = of_run(project, _State(project, jobs.find_run(project, name)))
+        return tuple(updates[part] for part in shown)
+
+    page.light(run.input, show_run, [page.project, run], shown)
     page.on_act(monitor, {"train_again": _train_again})
     page.on_act(runs, {"train_again": _train_again})
-    page.on(primary.click, _start_or_go_on)
+    page.on(primary.click, _start_or_go_on, [run])
     page.on(again.click, _start)
     page.on(pause.click, _pause)
     page.on(stop.click, _stop)
@@ -67,18 +75,19 @@ def build(page: Page) -> StepView:
 
 
 class _State:
-    """Which run is shown and what can be done with it."""
+    """Which run is shown and what can be done with it: the chosen one, else the one that was at work last."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, chosen: JobFolder | None = None) -> None:
         runs = jobs.runs(project)
         active = jobs.active_job(project)
+        run = chosen or jobs.last_at_work(runs)
         self.names = [run.name for run in reversed(runs)]
-        self.name = self.names[0] if self.names else ""
+        self.name = run.name if run else ""
         self.busy = active is not None
-        self.running = bool(runs) and active is not None and active.folder == runs[-1].folder
-        self.paused = self.running and runs[-1].pause_file.exists()
-        self.stopping = self.running and runs[-1].stop_file.exists()
-        self.status = jobs.status(runs[-1]) if runs else None
+        self.running = run is not None and active is not None and active.folder == run.folder
+        self.paused = self.running and run is not None and run.pause_file.exists()
+        self.stopping = self.running and run is not None and run.stop_file.exists()
+        self.status = jobs.status(run) if run else None
         ended = self.status.state if self.status and not self.running else None
         self.done = ended is JobState.FINISHED
         self.primary = (
@@ -87,8 +96,9 @@ class _State:
         self.resumable = ended in (JobState.STOPPED, JobState.FAILED) and not self.busy
 
 
-def _start_or_go_on(path: str) -> Outcome | None:
-    if _State(opened(path)).done:
+def _start_or_go_on(path: str, run: str | None) -> Outcome | None:
+    project = opened(path)
+    if _State(project, jobs.find_run(project, run) if run else None).done:
         return Outcome(go_to="lab")
     return _start(path)
 
