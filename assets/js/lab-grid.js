@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   const { el } = window.wizard;
+  const AGAIN_MS = 1500;
 
   /* One clock for all grids: seconds since the start of the videos. */
   const clock = (window.wizard.labClock = (() => {
@@ -37,14 +38,17 @@
   function player(canvas, strip, layout) {
     let image = null, shown = -1;
     canvas.width = layout.width; canvas.height = layout.height;
+    function load() {
+      const mine = (image = new Image());
+      mine.onload = () => { shown = -1; clock.add(made); };
+      mine.onerror = () => setTimeout(() => { if (image === mine) load(); }, AGAIN_MS); // the app was just being restarted
+      mine.src = strip;
+    }
     const made = {
       length: layout.count / layout.fps,
       see(visible) {
-        if (visible && !image) {
-          image = new Image();
-          image.onload = () => { shown = -1; clock.add(made); };
-          image.src = strip;
-        } else if (!visible && image) { clock.remove(made); image.onload = null; image = null; }
+        if (visible && !image) load();
+        else if (!visible && image) { clock.remove(made); image.onload = null; image = null; }
       },
       draw(at) {
         const index = Math.min(layout.count - 1, Math.floor(at * layout.fps + 1e-6) % layout.count);

@@ -149,11 +149,11 @@
       if (text === adviceText) return;
       adviceText = text;
       marks = view.advice.flatMap((advice) => advice.marks.map((mark) => ({ ...mark, id: advice.id, tone: advice.severity, group: MARK_GROUP[mark.series] || "loss" })));
-      if (view.recommended) marks.push({ id: "recommended", from: view.recommended.step, to: view.recommended.step, value: null, label: `keep step ${view.recommended.step.toLocaleString("en")}`, tone: "good", group: "loss" });
+      if (view.recommended) marks.push({ id: "recommended", from: view.recommended.step, to: view.recommended.step, value: null, label: `${settled ? "keep" : "best so far:"} step ${view.recommended.step.toLocaleString("en")}`, tone: "good", group: "loss" });
       showMarks();
       const cards = view.advice.map((advice) => card(advice.id, advice.severity, advice.title, advice.text, advice.to_do,
         settled && advice.changes.length ? el("button.wz-btn.small", { type: "button", "data-advice": advice.id, onclick: () => act({ do: "train_again", run: target.run, advice: advice.id }) }, "Train again with this changed") : null));
-      if (view.recommended) cards.push(card("recommended", "good", `Keep step ${view.recommended.step.toLocaleString("en")}`, view.recommended.why, [], null));
+      if (view.recommended) cards.push(card("recommended", "good", `${settled ? "Keep" : "Best so far:"} step ${view.recommended.step.toLocaleString("en")}`, view.recommended.why, [], null));
       parts.advice.replaceChildren(...cards);
     }
     function card(id, severity, title, text, toDo, action) {
