@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ltx_wizard.app.lab_view import view as view_of
+from ltx_wizard.core.documents import make_folder
 from ltx_wizard.core.errors import BadInput, NotReady
 from ltx_wizard.core.lab import MAIN, LabCell, LabFolder, LabLora
 from ltx_wizard.core.project import Project
@@ -37,7 +38,7 @@ def write(project: Project, kind: str) -> Path:
     factor = max(1.0, _LEAST_PX / first.strip.width)
     size = (round(first.strip.width * factor), round(first.strip.height * factor))
     file = folder.sheets_folder / f"lab-{time.strftime('%Y-%m-%d-%H%M%S')}.{kind}"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     blocks = _blocks(folder, view, size)
     if kind == "png":
         write_picture(blocks, size, file)

@@ -24,6 +24,7 @@ from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import STARTING_GRACE_S
 from ltx_wizard.app.sweep_plan import Axis, Entry, Sweep, Value, new_sweep
 from ltx_wizard.core.documents import (
+    make_folder,
     read_document,
     write_document,
     write_text_atomically,
@@ -412,7 +413,7 @@ def _folder(project: Project, name: str) -> Path:
 
 def _make_folder(project: Project) -> Path:
     parent = project.folder / "sweeps"
-    parent.mkdir(exist_ok=True)
+    make_folder(parent)
     number = 1 + max((int(name) for name in names(project) if name.isdigit()), default=0)
     while True:
         folder = parent / f"{number:03d}"
@@ -425,7 +426,7 @@ def _make_folder(project: Project) -> Path:
 
 
 def _lock(project: Project, wait_s: float = 10) -> FileLock:
-    (project.folder / "sweeps").mkdir(exist_ok=True)
+    make_folder(project.folder / "sweeps")
     return FileLock(project.folder / "sweeps" / ".lock", timeout=wait_s)
 
 

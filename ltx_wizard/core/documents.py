@@ -52,6 +52,14 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """With those above it; one that is there is fine. Raises NoSpace, NoPermission or another WizardError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """As write_bytes_atomically, in UTF-8 with plain newlines."""
     write_bytes_atomically(path, text.encode("utf-8"))

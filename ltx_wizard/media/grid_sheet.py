@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ltx_wizard.core.errors import BadInput
 from ltx_wizard.media.transcode import write_png, write_video
 
 Picture = NDArray[np.uint8]
@@ -17,6 +18,8 @@ Picture = NDArray[np.uint8]
 _PAPER, _INK, _FAINT, _EMPTY = (250, 250, 252), (30, 33, 43), (110, 116, 130), (226, 228, 234)
 _LABEL_PX, _HEAD_PX, _NOTE_PX, _TITLE_PX, _GAP_PX = 110, 22, 18, 24, 8
 _FONT_PX, _SMALL_PX = 13, 11
+_MOST_FILM_PX = 16_384
+"""x264 refuses more."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,10 @@ def write_picture(blocks: Sequence[SheetBlock], size: tuple[int, int], path: Pat
 
 
 def write_film(blocks: Sequence[SheetBlock], size: tuple[int, int], seconds: float, path: Path) -> None:
-    """All of them at once, in step. seconds: of the whole. Raises NoSpace or NoPermission."""
+    """All of them at once, in step. seconds: of the whole.
+
+    Raises BadInput where no video is so large, NoSpace or NoPermission.
+    """
     count = max((len(cell.pictures) for block in blocks for row in block.cells for cell in row), default=1)
     write_video(_frames(blocks, size, max(1, count)), path, max(1, count) / seconds)
 
@@ -52,6 +58,12 @@ def _frames(blocks: Sequence[SheetBlock], size: tuple[int, int], count: int) -> 
     """The labels are drawn once."""
     paper = _frame(blocks, size, None)
     height, width = paper.shape[:2]
+    if max(height, width) > _MOST_FILM_PX:
+        raise BadInput(
+            problem=f"This sheet has {width:,} x {height:,} pixels: more than {_MOST_FILM_PX:,} "
+            "fit in no video.",
+            remedy="Save it as PNG, or take some LoRAs, strengths, prompts or seeds out.",
+        )
     paper = np.pad(paper, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # H.264 needs even sizes
     for index in range(count):
         picture = paper.copy()

@@ -21,7 +21,8 @@ from ltx_wizard.ui.components import Markup, empty_state, error_card, h, icon, s
 from ltx_wizard.ui.page import Page, StepView, Updates, panel
 from ltx_wizard.ui.steps.export_dataset import DatasetExport
 
-LEAST_STRENGTH, MOST_STRENGTH = 0.1, 2.0
+LEAST_STRENGTH, MOST_STRENGTH = 0.05, 2.0
+"""Where the slider ends, unless what was kept in the Lab lies outside."""
 _WHOLE_FILE = "the file as it is"
 
 
@@ -39,6 +40,7 @@ def build(page: Page) -> StepView:
             value=1.0,
             label="Strength folded in",
             elem_id="export-strength",
+            elem_classes="wz-slider",
             min_width=180,
         )
     why = panel("export-why")
@@ -67,7 +69,7 @@ def build(page: Page) -> StepView:
             head: _head(len(done)),
             run: gr.update(choices=choices, value=chosen),
             **dict(zip((step, why), _steps_and_why(project, chosen, kept), strict=True)),
-            strength: kept.strength if kept else 1.0,
+            strength: _strength_update(kept.strength if kept else 1.0),
             name: _proposed_name(project, chosen),
             work: _work(project, kind == "export", bool(choices)),
             made: _made(project, done),
@@ -101,11 +103,14 @@ def _kept(project: Project, runs: Sequence[str], files: Mapping[str, LabLora]) -
     if found is None:
         return None
     lora, strength = found
-    within = max(LEAST_STRENGTH, min(MOST_STRENGTH, strength))
     if lora.id in files:
-        return _Kept(lora.id, 0, within)
+        return _Kept(lora.id, 0, strength)
     is_there = lora.run in runs and lora.step in jobs.find_run(project, lora.run).saved_steps()
-    return _Kept(lora.run, lora.step, within) if is_there else None
+    return _Kept(lora.run, lora.step, strength) if is_there else None
+
+
+def _strength_update(value: float) -> object:
+    return gr.update(value=value, minimum=min(LEAST_STRENGTH, value), maximum=max(MOST_STRENGTH, value))
 
 
 def _steps_and_why(project: Project, chosen: str | None, kept: _Kept | None) -> tuple[object, Markup | str]:
@@ -159,7 +164,7 @@ def _export(path: str, run: str, step: int | None, name: str, strength: float) -
 
 
 def _runs_with_checkpoints(project: Project) -> list[str]:
-    return [run.name for run in reversed(jobs.runs(project)) if jobs.status(run).checkpoints]
+    return [run.name for run in reversed(jobs.runs(project)) if run.saved_steps()]
 
 
 def checkpoint_choices(
