@@ -138,20 +138,21 @@
       const from = kept.steps.length;
       if (view.from !== from) return false;
       view.rows.step.forEach((step, at) => { kept.seconds += view.rows.step_s[at] || 0; kept.steps.push(step); kept.losses.push(view.rows.loss[at]); kept.minutes.push(kept.seconds / 60); });
-      const checks = kept.checks.length;
       kept.checks.push(...view.validations);
       kept.have = { gen: view.generation, rows: kept.steps.length, validations: kept.checks.length };
       kept.over = view.over;
       curves.set(name, kept);
-      draw(name, kept, from, checks);
+      draw(name, kept, from);
       return view.more;
     }
-    function empty() { return { have: { gen: 0, rows: 0, validations: 0 }, steps: [], losses: [], minutes: [], checks: [], seconds: 0 }; }
+    function empty() { return { have: { gen: 0, rows: 0, validations: 0 }, steps: [], losses: [], minutes: [], checks: [], drawn: 0, seconds: 0 }; }
 
-    function draw(name, kept, from, checks) {
+    /* from: the first step that is new to the plot. A check is drawn once its step is here: it tells the minute. */
+    function draw(name, kept, from) {
       const xs = axis === "step" ? kept.steps : kept.minutes;
       parts.plot.add(name, from ? xs.slice(from) : xs, from ? kept.losses.slice(from) : kept.losses);
-      const found = checks ? kept.checks.slice(checks) : kept.checks;
+      const last = kept.steps.at(-1) ?? 0, found = [];
+      while (kept.drawn < kept.checks.length && kept.checks[kept.drawn].step <= last) found.push(kept.checks[kept.drawn++]);
       parts.plot.add(`${name} v`, found.map((item) => (axis === "step" ? item.step : minuteOf(kept, item.step))), found.map((item) => item.loss));
     }
     function minuteOf(kept, step) {
@@ -166,7 +167,7 @@
     function drawAll() {
       parts.plot.clear();
       showExtent();
-      for (const name of chosen) if (curves.has(name)) draw(name, curves.get(name), 0, 0);
+      for (const name of chosen) if (curves.has(name)) { curves.get(name).drawn = 0; draw(name, curves.get(name), 0); }
     }
 
     function say(error) {

@@ -180,10 +180,11 @@
         row.videos.set(sample.step, video);
         parts.seen.observe(video);
         const cell = el("figure.wz-sample", { class: `wz-sample${sample.step ? "" : " is-base"}`, "data-step": sample.step }, video, el("figcaption", {}, sample.step ? `step ${sample.step.toLocaleString("en")}` : "base model"), measures(sample));
+        const atEnd = row.track.scrollLeft + row.track.clientWidth >= row.track.scrollWidth - 8; // else somebody looks at earlier ones
         const after = [...row.track.children].find((item) => +item.dataset.step >= sample.step);
         if (after && +after.dataset.step === sample.step) after.replaceWith(cell);
         else row.track.insertBefore(cell, after || null);
-        row.track.scrollLeft = row.track.scrollWidth;
+        if (atEnd) row.track.scrollLeft = row.track.scrollWidth;
       }
       if (!parts.rows.size && !parts.samples.children.length)
         parts.samples.append(el("p.wz-muted.wz-none", {}, "The first samples come from the base model, for comparison. They are made once the data is encoded."));
