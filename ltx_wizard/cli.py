@@ -159,6 +159,13 @@ def _add_dataset_commands(command: Callable[..., Add]) -> None:
     add = command("check", dataset.check, "What stands between this dataset and a good LoRA.", True)
     _project(add)
     add("--fix", action="store_true", help="do what LTX Wizard can do about it")
+    add(
+        "--uncrop",
+        nargs="*",
+        default=None,
+        metavar="CLIP",
+        help="the way back where --fix cropped black bars: the whole picture of these clips, or of all",
+    )
 
 
 def _add_training_commands(command: Callable[..., Add]) -> None:

@@ -437,6 +437,24 @@ def test_check_fix_does_not_take_back_what_is_fine(run: Run, cut_project: Projec
     assert datasets.clips(cut_project)[0].crop == (0, 0, clip.width, clip.height)
 
 
+def test_a_crop_is_taken_back(run: Run, cut_project: Project) -> None:
+    whole = datasets.clips(cut_project)[0]
+    assert run("check", "--project", cut_project.folder, "--uncrop").is_problem(
+        "No clip is cropped", "Their names"
+    )
+    update_clip(cut_project, whole.id, crop=(0, 16, 128, 32), height=32)
+    assert run("check", "--project", cut_project.folder, "--uncrop", "nobody").is_problem(
+        "nobody", "Their names"
+    )
+    both = run("check", "--project", cut_project.folder, "--fix", "--uncrop", whole.id)
+    assert both.is_problem("--fix crops", "Give one")
+    after = run("check", "--project", cut_project.folder, "--uncrop", whole.id, "--json")
+    assert "Whole picture: 1 clip, done." in after.err
+    assert after.json["fixed"] == ["cropped"]
+    clip = datasets.clips(cut_project)[0]
+    assert (clip.crop, clip.height) == (None, 64)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="closed pipes are told in another way there")
 def test_who_reads_only_the_beginning_is_told_of_no_broken_disk() -> None:
     command = [sys.executable, "-m", "ltx_wizard.cli", "models"]

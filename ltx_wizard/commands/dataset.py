@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,15 @@ from ltx_wizard.commands.console import Console, ConsoleReport
 from ltx_wizard.commands.following import follow
 from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import MediaKind, Rejected, Source
-from ltx_wizard.core.errors import BadDocument, BadInput, BadSetting, NotReady, WizardError, explain_os_error
+from ltx_wizard.core.errors import (
+    BadDocument,
+    BadInput,
+    BadSetting,
+    NotFound,
+    NotReady,
+    WizardError,
+    explain_os_error,
+)
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.run import JobStatus
 from ltx_wizard.core.units import plural
@@ -169,7 +177,11 @@ def tell_captions(status: JobStatus, console: Console) -> None:
 def check(given: Namespace, console: Console) -> int:
     """Say what stands between this dataset and a good LoRA. 1: something must be fixed first."""
     project = opened(given.project)
+    if given.fix and given.uncrop is not None:
+        raise BadInput(problem="--fix crops, and --uncrop takes it back.", remedy="Give one of them.")
     fixed = fix_findings(project, datasets.check(project), console) if given.fix else []
+    if given.uncrop is not None:
+        fixed = uncrop(project, given.uncrop, console)
     findings = datasets.check(project)
     must = [finding for finding in findings if finding.level == "must"]
     for finding in findings:
@@ -204,6 +216,26 @@ def fix_findings(project: Project, findings: Sequence[Finding], console: Console
         console.say(f"{finding.fix_label}: done.")
         fixed.append(finding.id)
     return fixed
+
+
+def uncrop(project: Project, clip_ids: Sequence[str], console: Console) -> list[str]:
+    """Bring the whole picture of cropped clips back; none named: of all. Gives the id of what was fixed.
+
+    Raises NotFound for a clip that is not cropped, and where there is none.
+    """
+    finding = next((found for found in datasets.check(project) if found.fix == "uncrop"), None)
+    cropped = finding.clip_ids if finding else ()
+    other = next((clip_id for clip_id in clip_ids if clip_id not in cropped), "")
+    if other or finding is None:
+        raise NotFound(
+            problem=f"No cropped clip is called {other}." if other else "No clip is cropped.",
+            remedy="Their names are in: ltx-wizard check --json, at the finding 'cropped'.",
+        )
+    job = jobs.apply_fix(project, replace(finding, clip_ids=tuple(clip_ids) or cropped))
+    if job is not None:
+        follow(job, console)
+    console.say(f"{finding.fix_label}: {plural(len(set(clip_ids)) or len(cropped), 'clip')}, done.")
+    return [finding.id]
 
 
 def _bring_in(project: Project, path: Path, regularisation: bool, console: Console) -> ImportReport:
