@@ -132,12 +132,14 @@ def merge_scene(project: Project, source_id: str, index: int) -> None:
 
 def split_scene(project: Project, source_id: str, index: int, at_s: float) -> None:
     """Cut a scene in two at a time of the video, in seconds."""
-    from ltx_wizard.dataset.scenes import split_at
+    from ltx_wizard.dataset.scenes import frame_at, split_at
 
     scene = _scenes_of(project, source_id).scenes[index]
-    share = (at_s - scene.start_s) / max(scene.duration_s, 1e-9)
-    frame = scene.start_frame + round(share * scene.frames)
-    _edit_scenes(project, source_id, lambda scenes: split_at(scenes, index, frame))
+    source = next((item for item in sources(project) if item.id == source_id), None)
+    if source is None:
+        raise NotFound(problem="This video is no longer in the project.", remedy="Reload the page.")
+    frame, begins_s = frame_at(project.path(source.file), source, scene, at_s)
+    _edit_scenes(project, source_id, lambda scenes: split_at(scenes, index, frame, begins_s))
 
 
 def toggle_scene(project: Project, source_id: str, index: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,7 +29,7 @@ from ltx_wizard.dataset.transitions import (
     without_flashes,
 )
 from ltx_wizard.media.timing import usual_step_s
-from ltx_wizard.media.video import MediaFacts, decode, to_rgb, write_thumbnails
+from ltx_wizard.media.video import MediaFacts, decode, quick_frame_times, to_rgb, write_thumbnails
 
 STAGE = "Finding scenes"
 _DETECTION_HEIGHT_PX = 144
@@ -118,8 +119,33 @@ def merge_with_next(scenes: Sequence[Scene], index: int) -> tuple[Scene, ...]:
     return (*scenes[:index], merged, *scenes[index + 2 :])
 
 
-def split_at(scenes: Sequence[Scene], index: int, frame: int) -> tuple[Scene, ...]:
-    """Cut a scene in two; `frame` begins the second part. Raises BadInput if it is not inside the scene."""
+def frame_at(path: Path, source: Source, scene: Scene, at_s: float) -> tuple[int, float]:
+    """Which frame begins the second part of a scene that is cut at a time, and when it is shown.
+
+    Of uneven frames it is the one that a player shows then, of a scene's first one the next.
+    Raises BadMediaFile.
+    """
+    if source.variable_frame_rate:
+        times = quick_frame_times(path, source.frames)
+        if len(times) == source.frames:
+            shown = bisect_right(times, at_s + _LENGTH_TOLERANCE_S) - 1
+            first = scene.start_frame
+            inside = (
+                min(max(shown, first + 1), scene.end_frame - 1)
+                if scene.start_s < at_s < scene.end_s
+                else shown
+            )
+            return inside, times[max(0, inside)]
+    share = (at_s - scene.start_s) / max(scene.duration_s, 1e-9)
+    frame = scene.start_frame + round(share * scene.frames)
+    return frame, _time_at(scene, frame)
+
+
+def split_at(scenes: Sequence[Scene], index: int, frame: int, at_s: float | None = None) -> tuple[Scene, ...]:
+    """Cut a scene in two; `frame` begins the second part. at_s: when it is shown; None: frames come evenly.
+
+    Raises BadInput if it is not inside the scene.
+    """
     _refuse_wrong_index(scenes, index)
     scene = scenes[index]
     if not scene.start_frame < frame < scene.end_frame:
@@ -127,7 +153,7 @@ def split_at(scenes: Sequence[Scene], index: int, frame: int) -> tuple[Scene, ..
             problem="The cut is not inside this scene.",
             remedy="Choose a time between its start and its end.",
         )
-    at_s = _time_at(scene, frame)
+    at_s = _time_at(scene, frame) if at_s is None else at_s
     before = scene.model_copy(update={"end_frame": frame, "end_s": at_s})
     after = scene.model_copy(update={"start_frame": frame, "start_s": at_s})
     return (*scenes[:index], before, after, *scenes[index + 1 :])

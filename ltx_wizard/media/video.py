@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,22 @@ def frame_times(path: Path) -> tuple[list[float], float]:
     times = [frame.time_s for frame in decode(path)]
     _refuse_empty(path, len(times))
     return times, times[-1] + usual_step_s(times, declared_fps(path))
+
+
+def quick_frame_times(path: Path, frames: int) -> list[float]:
+    """The start of every frame, in seconds since the first, as the container has it: nothing is decoded.
+
+    frames: how many decode. Where the container names another number of them, the video is decoded after all.
+    Raises BadMediaFile.
+    """
+    with open_video(path) as (container, stream):
+        clock = stream.time_base or 0
+        starts: list[float] = []
+        with suppress(av.error.FFmpegError, OSError):  # as far as it can be read, as in decoding
+            starts = sorted(
+                float(packet.pts * clock) for packet in container.demux(stream) if packet.pts is not None
+            )
+    return [start - starts[0] for start in starts] if len(starts) == frames else frame_times(path)[0]
 
 
 def declared_fps(path: Path) -> float:

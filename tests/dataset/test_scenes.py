@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from ltx_wizard.dataset.dataset import read_scenes, read_sources, write_scenes
 from ltx_wizard.dataset.importing import import_files
 from ltx_wizard.dataset.scenes import (
     find_scenes,
+    frame_at,
     merge_with_next,
     plan_pieces,
     run_find_scenes,
@@ -23,7 +25,8 @@ from ltx_wizard.dataset.scenes import (
     split_at,
     toggle_keep,
 )
-from ltx_wizard.media.video import probe, read_frames
+from ltx_wizard.media.transcode import Mp4Writer
+from ltx_wizard.media.video import frame_times, probe, quick_frame_times, read_frames
 
 COLOURS = [(200, 60, 50), (40, 90, 200), (60, 170, 80), (220, 200, 60)]
 
@@ -248,3 +251,43 @@ def test_real_cuts_are_found_to_the_frame(real_videos: Path) -> None:
         starts = [scene.start_frame for scene in scenes]
         assert starts[:5] == [0, 30, 76, 137, 187]
         assert sum(1 for _ in read_frames(path)) == scenes[-1].end_frame
+
+
+UNEVEN = [*range(15), *range(30, 60, 2), 60, 90, 120]
+"""Ticks of a thirtieth: 30 a second, a frame that stays for half a second, 15 a second, then one a second."""
+
+
+def uneven_video(path: Path, pictures: np.ndarray, ticks: list[int]) -> tuple[Path, Source]:
+    with Mp4Writer(path, Fraction(30), Fraction(1, 30)) as writer:
+        for picture, tick in zip(pictures, ticks, strict=True):
+            writer.add(picture, tick)
+    return path, a_source(len(ticks), 30).model_copy(update={"variable_frame_rate": True})
+
+
+@pytest.mark.parametrize(("at_s", "frame"), [(0.7, 14), (1.1, 16), (2.5, 30), (3.5, 31), (4.2, 32)])
+def test_uneven_frames_are_cut_where_they_are_shown(
+    tmp_path: Path, numbered: Callable[..., np.ndarray], at_s: float, frame: int
+) -> None:
+    path, source = uneven_video(tmp_path / "vfr.mp4", numbered(len(UNEVEN)), UNEVEN)
+    scene = Scene(start_frame=0, end_frame=len(UNEVEN), start_s=0, end_s=5)
+    found, begins_s = frame_at(path, source, scene, at_s)
+    assert (found, begins_s) == (frame, pytest.approx(UNEVEN[frame] / 30, abs=1e-3))
+    assert split_at([scene], 0, found, begins_s)[1].start_s == begins_s
+
+
+def test_a_cut_in_the_first_long_frame_of_a_scene_falls_after_it(
+    tmp_path: Path, numbered: Callable[..., np.ndarray]
+) -> None:
+    ticks = [0, 60, *range(61, 80)]
+    path, source = uneven_video(tmp_path / "vfr.mp4", numbered(len(ticks)), ticks)
+    scene = Scene(start_frame=0, end_frame=len(ticks), start_s=0, end_s=2.7)
+    assert frame_at(path, source, scene, 1.0) == (1, pytest.approx(2.0))
+
+
+def test_times_of_frames_are_read_without_decoding_only_where_they_are_all_there(
+    tmp_path: Path, numbered: Callable[..., np.ndarray]
+) -> None:
+    path, _ = uneven_video(tmp_path / "vfr.mp4", numbered(len(UNEVEN)), UNEVEN)
+    decoded = frame_times(path)[0]
+    assert quick_frame_times(path, len(UNEVEN)) == pytest.approx(decoded)
+    assert quick_frame_times(path, len(UNEVEN) - 1) == decoded
