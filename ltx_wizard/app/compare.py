@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ltx_wizard.app import jobs, monitor, recipes
-from ltx_wizard.app.curves import Curves, Point, curves_of
+from ltx_wizard.app.curves import Curves, Point, curves_of, file_version
 from ltx_wizard.app.plots import best_validation
 from ltx_wizard.app.saved_recipes import save_recipe
 from ltx_wizard.core.errors import NotFound, WizardError
@@ -79,7 +79,7 @@ def run_facts(project: Project) -> list[RunFacts]:
 
 def facts_of(job: JobFolder) -> RunFacts:
     """Read again only when the run has gone on."""
-    facts = _facts(job.folder, *_version(job.events_file), *_version(job.job_file))
+    facts = _facts(job.folder, *file_version(job.events_file), *file_version(job.job_file))
     if facts.state in (JobState.WAITING, JobState.RUNNING):  # the file does not tell whether its worker lives
         return replace(facts, state=jobs.status(job).state)
     return facts
@@ -202,11 +202,3 @@ def _facts(folder: Path, _events_ns: int, _events_size: int, job_ns: int, _job_s
 def _changes(curves: Curves) -> tuple[str, ...]:
     """Settings that the worker had to change on the way, as in 'memory.vae_tiling is now True'."""
     return tuple(item.text for item in curves.others.changes)
-
-
-def _version(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-        return found.st_mtime_ns, found.st_size
-    except OSError:
-        return 0, 0

@@ -126,6 +126,15 @@ def curves_of(job: JobFolder) -> Curves:
     return _followed(job.events_file).refreshed()
 
 
+def file_version(path: Path) -> tuple[int, int]:
+    """Time of its last change and size: another pair once the file is another. Zeros where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
 def smoothing_of(steps: int) -> int:
     """How many steps the smoothed line of a run of so many steps remembers."""
     least, most = _SMOOTHING

@@ -256,10 +256,10 @@ def time_text(time: TimeNeed, has_card: bool = True) -> str:
         where = "as in your earlier runs here"
     elif has_card:
         where += "; your card's own speed shows after the first steps"
-    counted = " Samples and encoding are included." if time.encoding is not None else ""
-    if not counted and time.samples:
-        counted = " Samples are included."
-    return f"{_seconds(time.step_s)} a step, {where}.{counted}"
+    counted = ["samples"] * bool(time.samples) + ["validation"]
+    counted += ["encoding"] * (time.encoding is not None)
+    words = f"{', '.join(counted[:-1])} and {counted[-1]} are" if counted[1:] else f"{counted[0]} is"
+    return f"{_seconds(time.step_s)} a step, {where}. {words[:1].upper()}{words[1:]} included."
 
 
 def disk_text(disk: DiskNeed) -> str:

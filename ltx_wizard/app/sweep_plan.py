@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Union
 
 from pydantic import Field
 
 from ltx_wizard.app import datasets, memory_plan, recipes
+from ltx_wizard.app.sweep_time import encoded_by
 from ltx_wizard.app.system import first_gpu
 from ltx_wizard.core.documents import Document, Settings
 from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import Recipe, recipe_settings, typed_setting
+from ltx_wizard.training.budget import TimeNeed
 
 MOST_RUNS = 60
 """More are rather a wish for another tool; a wrong list is caught before it costs a week."""
@@ -103,7 +105,16 @@ def plan(project: Project, axes: Sequence[Axis]) -> SweepPlan:
         return SweepPlan(planned, None, "")
     own_only = all(item.own for item in known)
     source = "as in your earlier runs here" if own_only else f"measured on an {known[0].source}"
-    return SweepPlan(planned, sum(item.total for item in known), source)
+    return SweepPlan(planned, sum(_seconds_of(known, planned)), source)
+
+
+def _seconds_of(times: Sequence[TimeNeed], planned: Sequence[Recipe]) -> Iterator[float]:
+    """Of each run. What an earlier one has encoded is read."""
+    encoded: set[tuple[object, ...]] = set()
+    for time_need, recipe in zip(times, planned, strict=True):
+        kind = encoded_by(recipe)
+        yield time_need.again if kind in encoded else time_need.total
+        encoded.add(kind)
 
 
 def default_axes(recipe: Recipe) -> Mapping[str, tuple[Value, ...]]:

@@ -23,6 +23,7 @@ from ltx_wizard.app.refusals import refuse_recipe
 from ltx_wizard.app.settings import recent_projects
 from ltx_wizard.app.supervisor import STARTING_GRACE_S
 from ltx_wizard.app.sweep_plan import Axis, Entry, Sweep, Value, new_sweep
+from ltx_wizard.app.sweep_time import SweepRun, TimeLeft, sweep_time_left
 from ltx_wizard.core.documents import (
     make_folder,
     read_document,
@@ -31,7 +32,6 @@ from ltx_wizard.core.documents import (
 )
 from ltx_wizard.core.errors import Busy, NotFound, WizardError
 from ltx_wizard.core.project import Project
-from ltx_wizard.core.recipe import Recipe
 from ltx_wizard.core.run import JobState
 
 SWEEP_FILE = "sweep.json"
@@ -61,7 +61,8 @@ class EntryView:
 @dataclass(frozen=True)
 class SweepView:
     """best: the run with the lowest validation loss, '' where that says nothing, with the reason in caution.
-    seconds_left: None where it is not known.
+    seconds_left: with samples, validations and what comes before the first step; None where it is not known.
+    left_source: what it was computed from.
     """
 
     name: str
@@ -70,6 +71,7 @@ class SweepView:
     best: str
     caution: str
     seconds_left: float | None
+    left_source: str = ""
 
     @property
     def done(self) -> int:
@@ -190,13 +192,15 @@ def view(project: Project, name: str) -> SweepView:
     entries = tuple(_entry_view(project, entry) for entry in sweep.entries)
     runs = [entry.run for entry in entries if entry.facts]
     compared = compare.compare(project, runs) if runs else None
+    left = _time_left(project, sweep, entries)
     return SweepView(
         name,
         sweep,
         entries,
         compared.best if compared else "",
         compared.caution if compared else "",
-        _seconds_left(sweep, entries),
+        left.seconds if left else None,
+        left.source if left else "",
     )
 
 
@@ -344,30 +348,17 @@ def _entry_view(project: Project, entry: Entry) -> EntryView:
     return EntryView(entry.values, entry.run, _entry_state(project, entry), facts)
 
 
-def _seconds_left(sweep: Sweep, entries: Sequence[EntryView]) -> float | None:
-    """From what the steps of this sweep's runs took; None before one has some. Samples are not counted."""
-    measured = [entry.facts for entry in entries if entry.facts and entry.facts.step_s]
-    if sweep.state == "done" or not measured:
+def _time_left(project: Project, sweep: Sweep, entries: Sequence[EntryView]) -> TimeLeft | None:
+    """A run that was stopped by itself is not gone on with, unless the whole sweep was stopped and may be."""
+    if sweep.state == "done":
         return None
-    left = 0.0
-    for entry, view_of in zip(sweep.entries, entries, strict=True):
-        if view_of.state in ("finished", "failed"):
-            continue
-        recipe = sweep.recipe_of(entry)
-        step_s = view_of.facts.step_s if view_of.facts and view_of.facts.step_s else _like(measured, recipe)
-        left += step_s * (recipe.steps - (view_of.facts.step if view_of.facts else 0))
-    return left
-
-
-def _like(measured: Sequence[RunFacts], recipe: Recipe) -> float:
-    """Seconds a step of the measured runs, for as many clips in one step."""
-    clips = recipe.data.batch_size * recipe.data.gradient_accumulation_steps
-    shares = [
-        run.step_s / max(1, run.recipe.data.batch_size * run.recipe.data.gradient_accumulation_steps)
-        for run in measured
-        if run.recipe
-    ]
-    return clips * sum(shares) / max(1, len(shares))
+    runs: list[SweepRun] = []
+    for entry, shown in zip(sweep.entries, entries, strict=True):
+        stopped_alone = shown.state == "stopped" and sweep.state == "running" and not entry.resume
+        to_do = shown.state not in ("finished", "failed") and not stopped_alone
+        job = jobs.find_run(project, shown.run) if shown.facts else None
+        runs.append(SweepRun(sweep.recipe_of(entry), job, shown.facts.step if shown.facts else 0, to_do))
+    return sweep_time_left(runs)
 
 
 def _problem(project: Project, entry: Entry) -> str:

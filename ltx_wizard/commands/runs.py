@@ -126,7 +126,11 @@ def _tell_progress(shown: SweepView, console: Console) -> None:
     for number, entry in enumerate(shown.entries, start=1):
         if entry.state == "running":
             step = f", step {entry.facts.step:,} of {entry.facts.steps:,}" if entry.facts else ""
-            left = f", {memory_plan.about_text(shown.seconds_left)} left" if shown.seconds_left else ""
+            left = (
+                f"; {memory_plan.about_text(shown.seconds_left)} left in all, {shown.left_source}"
+                if shown.seconds_left
+                else ""
+            )
             console.update(entry.run, f"Run {number} of {len(shown.entries)}: {entry.run}{step}{left}")
             return
 

@@ -34,6 +34,10 @@ class Started(_Event):
     steps: int = 0
 
 
+LOADING_MODEL = "Loading the model"
+"""The stage of a training between its encoding and its first validation."""
+
+
 class Progress(_Event):
     """How far the present stage is: done of total, e.g. clips cut or sampling steps.
 

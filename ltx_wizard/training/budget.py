@@ -21,6 +21,7 @@ from ltx_wizard.core.recipe import MemorySettings, Recipe, bucket_text, parse_bu
 from ltx_wizard.core.units import GIB
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.training.memory_model import Coefficients, MemoryModel, StepTime, read_memory_model
+from ltx_wizard.training.validation_set import losses_measured
 
 DESKTOP_GIB = 1.0
 """Left to the desktop and to other programs. Presets are measured with as much left free."""
@@ -42,6 +43,9 @@ PHASE_TITLES: dict[PhaseName, str] = {
     "training": "Training",
     "samples": "Making samples",
 }
+
+_FEWEST_TO_HOLD_OUT = 3
+"""Of fewer clips none is kept out of training: the loss is measured on those that are learnt."""
 
 _PICTURE_BYTES = 6
 """A pixel of three colours in bf16: the whole clip is there beside the tile in work."""
@@ -149,18 +153,27 @@ class DiskNeed:
 
 @dataclass(frozen=True)
 class TimeNeed:
-    """Seconds. step_s: one optimizer step. encoding: None where it was not measured. source: in words."""
+    """Seconds. step_s: one optimizer step. validation: measuring its loss, over the whole run. encoding: of
+    the clips, with loading beside it; None where they were not measured. source: in words.
+    """
 
     step_s: float
     training: float
     samples: float
+    validation: float
     encoding: float | None
+    loading: float | None
     source: str
     own: bool
 
     @property
     def total(self) -> float:
-        return self.training + self.samples + (self.encoding or 0.0)
+        return self.again + (self.encoding or 0.0)
+
+    @property
+    def again(self) -> float:
+        """The same once another run has encoded the clips."""
+        return self.training + self.samples + self.validation + (self.loading or 0.0)
 
 
 @dataclass(frozen=True)
@@ -457,11 +470,14 @@ def _time(
     forward = 1 / 4 if recipe.memory.gradient_checkpointing else 1 / 3
     per_token = pass_s * forward / batch_tokens
     one_sample = per_token * tokens(sample_bucket(recipe, buckets), spec) * v.sampling_steps
+    loading, encoding = _start_times(shape, buckets, memory)
     return TimeNeed(
         step_s=step_s,
         training=step_s * recipe.steps,
         samples=one_sample * (2 if _is_guided(recipe) else 1) * _sample_videos(recipe),
-        encoding=_encoding_time(shape, buckets, memory),
+        validation=per_token * batch_tokens / data.batch_size * _validation_passes(recipe, clips),
+        encoding=encoding,
+        loading=loading,
         source=card,
         own=own is not None,
     )
@@ -507,14 +523,30 @@ def _at_tokens(times: Sequence[StepTime], wanted: float) -> float:
     return fast + share * (slow - fast)
 
 
-def _encoding_time(shape: Architecture, buckets: Mapping[str, int], memory: MemoryModel) -> float | None:
-    """Seconds before the first step: loading as measured, clips in proportion to their pixels."""
+def _validation_passes(recipe: Recipe, clips: int) -> int:
+    """Forward passes over the whole run: before the first step, whenever it is due, at checkpoints and at the
+    end. Without clips as many are taken as the recipe asks for.
+    """
+    v, steps = recipe.validation, recipe.steps
+    share = recipe.data.held_out_share
+    held_out = max(1, round(share * clips)) if share and clips >= _FEWEST_TO_HOLD_OUT else clips
+    measured = min(v.loss_clips, held_out) if clips else v.loss_clips
+    both = math.lcm(v.loss_every, recipe.checkpoints.every)
+    times = 1 + steps // v.loss_every + steps // recipe.checkpoints.every - steps // both
+    times += steps % v.loss_every > 0 and steps % recipe.checkpoints.every > 0
+    return times * losses_measured(measured)
+
+
+def _start_times(
+    shape: Architecture, buckets: Mapping[str, int], memory: MemoryModel
+) -> tuple[float | None, float | None]:
+    """Seconds of loading as measured, and of encoding the clips in proportion to their pixels."""
     known = [item for item in memory.start_times if item.architecture == shape.name]
     if not known:
-        return None
+        return None, None
     loading = median(item.loading_s for item in known)
     each = median(item.clip_s / item.clip_pixels for item in known)
-    return loading + each * sum(_pixels(bucket) * count for bucket, count in buckets.items())
+    return loading, each * sum(_pixels(bucket) * count for bucket, count in buckets.items())
 
 
 def _configured(folder: Path) -> Architecture | None:

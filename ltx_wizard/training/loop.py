@@ -23,6 +23,7 @@ from pydantic import JsonValue
 from torch import nn
 
 from ltx_wizard.core.events import (
+    LOADING_MODEL,
     CheckpointSaved,
     SettingChanged,
     Started,
@@ -156,7 +157,7 @@ class _Attempts:
         if self._prepared is None:
             self._prepared = prepare(self._project, recipe, encoders, self._report, self._held_out)
         prepared = self._prepared
-        progress(self._report, "Loading the model", 0, 1)
+        progress(self._report, LOADING_MODEL, 0, 1)
         with during("load"):
             transformer = load_transformer(spec, encoders.files, recipe.memory, encoders.device)
         objective = Objective(

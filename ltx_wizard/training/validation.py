@@ -8,7 +8,6 @@ dataset, is comparable to the last digit. Nothing here touches the random state 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +19,9 @@ from ltx_wizard.core.events import Validated
 from ltx_wizard.core.report import Report, progress
 from ltx_wizard.dataset.encode import Example
 from ltx_wizard.training.objective import Objective
+from ltx_wizard.training.validation_set import SIGMAS, draws_of
 
 STAGE = "Measuring validation loss"
-
-SIGMAS = (0.2, 0.4, 0.6, 0.8, 0.95)
-"""Evenly over the noise levels, and one where nearly only the words decide."""
-
-_FEWEST_LOSSES = 10
-"""Whether a change is more than chance is judged by the spread over single losses: one clip is therefore
-measured with two draws of noise. Each is one forward pass, about a quarter of a step with batch 1."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ def fixed_set(examples: Sequence[Example], most_clips: int, model: str) -> Fixed
     to it.
     """
     clips = validation_examples(examples, most_clips)
-    draws = math.ceil(_FEWEST_LOSSES / (len(clips) * len(SIGMAS)))
+    draws = draws_of(len(clips))
     measured = tuple(
         Measured(clip, sigma, draw) for sigma in SIGMAS for clip in clips for draw in range(draws)
     )

@@ -188,7 +188,9 @@ def test_the_time_left_is_from_what_steps_of_this_sweep_took(ready: Project, wor
     name = begin(ready)
     assert sweeps.view(ready, name).seconds_left is None
     workers.end()
-    assert sweeps.view(ready, name).seconds_left == pytest.approx(3 * 3 * 2)
+    shown = sweeps.view(ready, name)
+    assert shown.seconds_left == pytest.approx(3 * 3 * 2, abs=0.5)
+    assert shown.left_source.startswith("as measured in 1 run of this sweep: steps")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,18 @@ def test_the_plan_adds_up_the_times_of_all_runs_as_measured_here(ready: Project)
     assert [recipe.steps for recipe in made.recipes] == [100, 300]
     assert made.seconds is not None and made.seconds >= 400 * 2
     assert made.source == "as in your earlier runs here"
+
+
+def test_the_plan_counts_the_encoding_of_clips_once(ready: Project) -> None:
+    def seconds(*asked: tuple[str, str]) -> float:
+        found = sweep_plan.plan(ready, sweep_plan.parse_axes(asked)).seconds
+        assert found is not None
+        return found
+
+    alone, two = seconds(("optimizer.lr", "1e-4")), seconds(("optimizer.lr", "1e-4 2e-4"))
+    mirrored = seconds(("data.mirror", "off safe"))
+    assert two < 2 * alone
+    assert mirrored == pytest.approx(2 * alone)
 
 
 def age(run: JobFolder) -> None:

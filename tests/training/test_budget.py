@@ -230,6 +230,24 @@ def test_between_measured_sizes_time_is_interpolated() -> None:
     assert budget.time.step_s == pytest.approx(2.36)
 
 
+@pytest.mark.parametrize(("clips", "losses"), [(20, 2 * 5), (2, 2 * 5), (1, 10), (200, 8 * 5)])
+def test_validation_is_counted_as_one_forward_pass_for_each_loss(clips: int, losses: int) -> None:
+    wanted = recipe(
+        steps=100,
+        validation__loss_every=30,
+        checkpoints__every=50,
+        memory__gradient_checkpointing=True,
+        data__batch_size=2,
+    )
+    own = own_time(8.0, gradient_checkpointing=True, tokens=2 * 2688)
+    time = predict(wanted, LARGE, {"768x512x49": clips}, own_times=[own]).time
+    assert time is not None
+    rounds = len({0, 30, 60, 90, 50, 100})
+    assert time.validation == pytest.approx(rounds * losses * 8.0 / 2 / 4)
+    assert time.total - time.again == pytest.approx(time.encoding)
+    assert time.again == pytest.approx(time.training + time.samples + time.validation + (time.loading or 0))
+
+
 def test_where_nothing_alike_was_measured_there_is_no_time() -> None:
     memory = read_memory_model().model_copy(update={"step_times": (own_time(1.0),)})
     assert predict(recipe(memory__offload="blocks"), LARGE, memory=memory).time is None
