@@ -47,13 +47,8 @@ from torch.autograd import DeviceType
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from ltx_wizard.core.recipe import (
-    ATTENTION_MODULES,
-    LoraSettings,
-    MemorySettings,
-    NoiseSettings,
-    OptimizerSettings,
-)
+from ltx_wizard.core.recipe import LoraSettings, MemorySettings, NoiseSettings, OptimizerSettings
+from ltx_wizard.core.recipe_groups import ATTENTION_MODULES
 from ltx_wizard.models.catalog import LTXV_2B_096_DEV
 from ltx_wizard.models.lora import add_lora
 from ltx_wizard.models.ltx_video import TextBatch, TextEmbedding, predict_velocity, video_coordinates

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ltx_wizard.core.errors import BadSetting, NotFound, WizardError
-from ltx_wizard.core.recipe import ATTENTION_MODULES, Recipe, check_offload
+from ltx_wizard.core.recipe import Recipe
+from ltx_wizard.core.recipe_groups import ATTENTION_MODULES, check_offload
 from ltx_wizard.models.recognise import linear_layers
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import find_files

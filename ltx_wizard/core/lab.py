@@ -19,7 +19,8 @@ from ltx_wizard.core.documents import Document, Settings, is_file, read_document
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.measures import SampleMeasures
 from ltx_wizard.core.project import Project, filled_prompt
-from ltx_wizard.core.recipe import LARGEST_SEED, MemorySettings
+from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.core.recipe_groups import LARGEST_SEED
 
 USUAL_STRENGTHS = (0.0, 0.55, 0.75, 1.0, 2.0)
 """Of the guide: 0.55 to 0.75 is where most LoRAs work best, above 0.8 artifacts come, 2 is the test."""

@@ -20,7 +20,8 @@ from diffusers.loaders.single_file_utils import convert_ltx_transformer_checkpoi
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ltx_wizard.core.recipe import MemorySettings, Quantization, check_offload
+from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.core.recipe_groups import Quantization, check_offload
 from ltx_wizard.models.headers import read_header
 from ltx_wizard.models.offload import OffloadedBlocks
 from ltx_wizard.models.precision import tensors_given_back

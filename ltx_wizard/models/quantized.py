@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ltx_wizard.core.errors import NotReady
-from ltx_wizard.core.recipe import Quantization
+from ltx_wizard.core.recipe_groups import Quantization
 
 KEPT_IN_FULL = ("proj_in", "proj_out", "time_embed*", "caption_projection*", "*norm*", "*scale_shift_table*")
 """Small and sensitive: never quantised. Source: the official trainer's exclusions."""

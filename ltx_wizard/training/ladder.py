@@ -12,7 +12,8 @@ from typing import Literal
 
 from ltx_wizard.core.errors import OutOfGpuMemory
 from ltx_wizard.core.events import SettingChanged, setting_words
-from ltx_wizard.core.recipe import OFFLOADABLE, MemorySettings, Offload, Quantization, Recipe
+from ltx_wizard.core.recipe import MemorySettings, Recipe
+from ltx_wizard.core.recipe_groups import OFFLOADABLE, Offload, Quantization
 
 Stage = Literal["text", "clips", "load", "train", "validation", "samples"]
 """What the card was busy with. text, clips: encoding. load: bringing the model to the card."""

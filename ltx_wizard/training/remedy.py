@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ltx_wizard.core.recipe import OFFLOADABLE, Recipe, bucket_text, parse_bucket, with_settings
+from ltx_wizard.core.recipe import Recipe, bucket_text, parse_bucket, with_settings
+from ltx_wizard.core.recipe_groups import OFFLOADABLE
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.training.budget import DESKTOP_GIB, buckets_of, phases_of, tokens
 from ltx_wizard.training.memory_model import MemoryModel, read_memory_model

@@ -8,23 +8,8 @@ import yaml
 from ltx_wizard.core import places
 from ltx_wizard.core.documents import Settings
 from ltx_wizard.core.errors import BadDocument, BadSetting, NotFound
-from ltx_wizard.core.recipe import (
-    RECIPE_GROUPS,
-    MemorySettings,
-    Preset,
-    Recipe,
-    bucket_text,
-    check_offload,
-    find_preset,
-    parse_bucket,
-    read_preset,
-    read_recipe,
-    recipe_settings,
-    setting_value,
-    typed_setting,
-    with_settings,
-    write_recipe,
-)
+from ltx_wizard.core.recipe import RECIPE_GROUPS, MemorySettings, Preset, Recipe, bucket_text, find_preset, parse_bucket, read_preset, read_recipe, recipe_settings, setting_value, typed_setting, with_settings, write_recipe
+from ltx_wizard.core.recipe_groups import check_offload
 
 PRESETS = sorted(places.PRESETS.glob("*.yaml"))
 PRESET: dict[str, object] = {

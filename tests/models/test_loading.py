@@ -22,7 +22,8 @@ from tiny_transformer import CPU, FORMATS
 from torch import Tensor, nn
 
 from ltx_wizard.core.errors import BadInput, BadSetting, JobFailed, NotFound
-from ltx_wizard.core.recipe import MemorySettings, Quantization
+from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.core.recipe_groups import Quantization
 from ltx_wizard.models import loading, quantized, quantized_cache
 from ltx_wizard.models.catalog import EMBEDDED
 from ltx_wizard.models.headers import read_header

@@ -11,7 +11,8 @@ from diffusers import LTXVideoTransformer3DModel
 from tiny_transformer import CPU
 from torch import Tensor
 
-from ltx_wizard.core.recipe import MemorySettings, Quantization
+from ltx_wizard.core.recipe import MemorySettings
+from ltx_wizard.core.recipe_groups import Quantization
 from ltx_wizard.models.loading import load_frozen
 from ltx_wizard.models.lora import lora_weights, set_lora_weights
 from ltx_wizard.models.offload import PLACES, SMALLEST_PIECE, OffloadedBlocks, pieces_of

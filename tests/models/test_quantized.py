@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ltx_wizard.core.errors import NotReady
-from ltx_wizard.core.recipe import Quantization
+from ltx_wizard.core.recipe_groups import Quantization
 from ltx_wizard.models.quantized import PackedLinear, is_quantized, quantized_layer, restored_layer
 
 QUANTO: tuple[Quantization, ...] = ("fp8-quanto", "int8-quanto", "int4-quanto")

@@ -9,7 +9,8 @@ from diffusers import LTXVideoTransformer3DModel
 from tiny_transformer import FORMATS
 from torch import Tensor
 
-from ltx_wizard.core.recipe import LoraSettings, Quantization
+from ltx_wizard.core.recipe import LoraSettings
+from ltx_wizard.core.recipe_groups import Quantization
 from ltx_wizard.models.lora import add_lora
 from ltx_wizard.models.quantized import is_quantized, quantized_layer
 from ltx_wizard.models.recompute import enable_recompute

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ltx_wizard.core.events import SettingChanged
-from ltx_wizard.core.recipe import MemorySettings, Recipe, check_offload, with_settings
+from ltx_wizard.core.recipe import MemorySettings, Recipe, with_settings
+from ltx_wizard.core.recipe_groups import check_offload
 from ltx_wizard.training.ladder import OFFLOADABLE, Stage, does_not_fit, next_rung, stepped_down
 
 ROOMY = MemorySettings(gradient_checkpointing=False, vae_tiling=False)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ltx_wizard.core.recipe import Recipe, check_offload, with_settings
+from ltx_wizard.core.recipe import Recipe, with_settings
+from ltx_wizard.core.recipe_groups import check_offload
 from ltx_wizard.models.catalog import EMBEDDED, find_model
 from ltx_wizard.training.remedy import card_needed, remedy
 
