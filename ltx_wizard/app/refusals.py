@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ltx_wizard.core.errors import BadSetting, NotFound, WizardError
 from ltx_wizard.core.recipe import Recipe
-from ltx_wizard.core.recipe_groups import ATTENTION_MODULES, check_offload
+from ltx_wizard.core.recipe_groups import ATTENTION_MODULES, LARGEST_SIDE_PX, check_offload
 from ltx_wizard.models.recognise import linear_layers
 from ltx_wizard.models.spec import ModelSpec
 from ltx_wizard.models.weights import find_files
@@ -42,9 +42,12 @@ def _refuse_sample_size(recipe: Recipe, spec: ModelSpec) -> None:
             raise BadSetting(
                 problem=f"{spec.title} draws no samples with a {name} of {size}: it takes multiples of "
                 f"{spec.size_grid.step}.",
-                remedy=f"Set validation.{name} to {spec.size_grid.nearest(size)}, or to 0 for the size in "
-                "training.",
+                remedy=f"Set validation.{name} to {_nearest(size, spec)}, or to 0 for the size in training.",
             )
+
+
+def _nearest(size: int, spec: ModelSpec) -> int:
+    return min(spec.size_grid.nearest(size), spec.size_grid.round_down(LARGEST_SIDE_PX))
 
 
 def _refuse_unknown_layers(recipe: Recipe, spec: ModelSpec) -> None:

@@ -202,14 +202,14 @@ def typed_setting(key: str, text: str) -> bool | int | float | str | tuple[str, 
     """The value of a setting as a person types it: 16, 0.0002, on, '768x512x49, 512x512x49'. Prompts stand on
     lines of their own; every list may be JSON. Ranges are for with_settings. Raises BadSetting.
     """
-    kinds = {info.key: info.kind for info in recipe_settings()}
-    if key not in kinds:
+    known = {info.key: info for info in recipe_settings()}
+    if key not in known:
         raise BadSetting(
-            problem=f"There is no setting called {key}.", remedy=f"The settings are: {', '.join(kinds)}."
+            problem=f"There is no setting called {key}.", remedy=f"The settings are: {', '.join(known)}."
         )
-    kind, clean = kinds[key], text.strip()
+    kind, clean = known[key].kind, text.strip()
     if kind in ("integer", "number"):
-        return _typed_number(key, clean, whole=kind == "integer")
+        return _typed_number(known[key], clean)
     if kind == "switch":
         if clean.lower() not in _SWITCHES:
             raise BadSetting(problem=f"{key}: '{clean}' is neither on nor off.", remedy="Write: on, or off.")
@@ -228,8 +228,9 @@ def typed_setting(key: str, text: str) -> bool | int | float | str | tuple[str, 
 _SWITCHES = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 
-def _typed_number(key: str, text: str, whole: bool) -> int | float:
+def _typed_number(info: SettingInfo, text: str) -> int | float:
     """'1,500' is a whole number, '1.5' and '1e400' are none."""
+    whole, usual = info.kind == "integer", f"{info.default}"
     plain = text.replace(",", "") if whole and re.fullmatch(r"\d{1,3}(,\d{3})+", text) else text
     try:
         value = float(plain)
@@ -237,12 +238,13 @@ def _typed_number(key: str, text: str, whole: bool) -> int | float:
         value = math.nan
     if not math.isfinite(value):
         raise BadSetting(
-            problem=f"{key}: '{text}' is not a number." if text else f"{key} has no value.",
-            remedy=f"Type a number, such as {'32' if whole else '0.0002'}.",
+            problem=f"{info.key}: '{text}' is not a number." if text else f"{info.key} has no value.",
+            remedy=f"Type a number, such as {usual}.",
         )
     if whole and not value.is_integer():
         raise BadSetting(
-            problem=f"{key}: {text} is not a whole number.", remedy="Type one without a fraction."
+            problem=f"{info.key}: {text} is not a whole number.",
+            remedy=f"Type one without a fraction, such as {usual}.",
         )
     return int(value) if whole else value
 

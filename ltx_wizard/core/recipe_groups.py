@@ -16,6 +16,9 @@ FEED_FORWARD_MODULES = ("ff.net.0.proj", "ff.net.2")
 LARGEST_SEED = 2**32 - 1
 """The largest that every random generator takes."""
 
+LARGEST_SIDE_PX, MOST_FRAMES = 4096, 1024
+"""More than any card holds, of clips and of samples: a slip of the keyboard."""
+
 Precision = Literal["bf16", "fp16", "fp32"]
 Quantization = Literal["none", "fp8-quanto", "int8-quanto", "int4-quanto", "int8-bnb", "nf4-bnb"]
 Offload = Literal["none", "blocks"]
@@ -233,15 +236,18 @@ def check_offload(memory: MemorySettings) -> None:
     """
     if memory.offload != "blocks":
         return
+    problems, remedies = list[str](), list[str]()
     if memory.quantization not in OFFLOADABLE:
-        raise BadSetting(
-            problem=f"Offloading works with {', '.join(OFFLOADABLE)}, not with {memory.quantization}.",
-            remedy="Set 'Quantization' to fp8-quanto, or 'Offload' to none.",
-        )
+        problems.append(f"with {', '.join(OFFLOADABLE)}, not with {memory.quantization}")
+        remedies.append("set 'Quantization' to fp8-quanto")
     if not memory.gradient_checkpointing:
+        problems.append("only together with gradient checkpointing")
+        remedies.append("switch 'Gradient checkpointing' on")
+    if problems:
+        remedy = " and ".join(remedies)
         raise BadSetting(
-            problem="Offloading works only together with gradient checkpointing.",
-            remedy="Switch 'Gradient checkpointing' on, or set 'Offload' to none.",
+            problem=f"Offloading works {', and '.join(problems)}.",
+            remedy=f"{remedy[:1].upper()}{remedy[1:]}, or set 'Offload' to none.",
         )
 
 
@@ -281,9 +287,15 @@ class ValidationSettings(Settings):
     first_frame_guidance: float = Field(
         default=4.5, ge=1, le=20, description="How strongly the prompt counts in image-to-video: 4 to 5."
     )
-    width: int = Field(default=0, ge=0, le=4096, description="Width of sample videos; 0: as in training.")
-    height: int = Field(default=0, ge=0, le=4096, description="Height of sample videos; 0: as in training.")
-    frames: int = Field(default=0, ge=0, le=1024, description="Frames of sample videos; 0: as in training.")
+    width: int = Field(
+        default=0, ge=0, le=LARGEST_SIDE_PX, description="Width of sample videos; 0: as in training."
+    )
+    height: int = Field(
+        default=0, ge=0, le=LARGEST_SIDE_PX, description="Height of sample videos; 0: as in training."
+    )
+    frames: int = Field(
+        default=0, ge=0, le=MOST_FRAMES, description="Frames of sample videos; 0: as in training."
+    )
     seed: int = Field(
         default=42,
         ge=0,

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ltx_wizard.core.bucket_size import bucket_text, parse_bucket
 from ltx_wizard.core.clip import Clip, MediaKind
 from ltx_wizard.core.errors import BadSetting
-from ltx_wizard.core.recipe import bucket_text, parse_bucket
+from ltx_wizard.core.recipe_groups import LARGEST_SIDE_PX, MOST_FRAMES
 from ltx_wizard.media.timing import frames_at
 from ltx_wizard.models.spec import ModelSpec
 
@@ -74,17 +75,26 @@ def plan_buckets(clips: Sequence[Clip], spec: ModelSpec, wanted: Sequence[str] =
 
 
 def valid_bucket(bucket: str, spec: ModelSpec) -> Bucket:
-    """Parse a bucket and check it against the model's grid. Raises BadSetting with the nearest valid size."""
+    """Parse a bucket and check it against the model's grid and the largest size. Raises BadSetting with the
+    nearest valid one.
+    """
     try:
         width, height, frames = parse_bucket(bucket)
     except ValueError as error:
         raise BadSetting(problem=f"{error}.", remedy=f"Write it as {spec.default_bucket}.") from error
-    sizes_fit = spec.size_grid.allows(width) and spec.size_grid.allows(height)
-    if sizes_fit and spec.frame_grid.allows(frames):
-        return width, height, frames
     nearest = bucket_text(
-        spec.size_grid.nearest(width), spec.size_grid.nearest(height), spec.frame_grid.nearest(frames)
+        spec.size_grid.nearest(min(width, spec.size_grid.round_down(LARGEST_SIDE_PX))),
+        spec.size_grid.nearest(min(height, spec.size_grid.round_down(LARGEST_SIDE_PX))),
+        spec.frame_grid.nearest(min(frames, spec.frame_grid.round_down(MOST_FRAMES))),
     )
+    if bucket_text(width, height, frames) == nearest:
+        return width, height, frames
+    if max(width, height) > LARGEST_SIDE_PX or frames > MOST_FRAMES:
+        raise BadSetting(
+            problem=f"{bucket} is larger than any video that is trained: {LARGEST_SIDE_PX} pixels and "
+            f"{MOST_FRAMES} frames are the most.",
+            remedy=f"Use {nearest} or less.",
+        )
     raise BadSetting(
         problem=f"{bucket} does not fit {spec.title}: width and height must be {grid_words(spec)}.",
         remedy=f"Use {nearest}.",

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ltx_wizard.app.refusals import recipe_problem, refuse_recipe
 from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.recipe import Recipe, with_settings
 from ltx_wizard.models.catalog import EMBEDDED, LTXV_13B_097_DEV
+from ltx_wizard.models.spec import ModelSpec
 
 
 def test_a_recipe_of_which_all_goes_together_has_no_problem() -> None:
@@ -48,3 +51,31 @@ def test_of_a_model_that_is_not_here_no_layer_is_doubted(monkeypatch: pytest.Mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
     recipe = with_settings(Recipe(), {"lora.target_modules": ("anything",)})
     assert recipe_problem(recipe, LTXV_13B_097_DEV) is None
+
+
+@pytest.mark.parametrize("spec", [EMBEDDED, LTXV_13B_097_DEV])
+@pytest.mark.parametrize("size", [1, 31, 500, 4095, 4096, 4097, 4128, 99_999])
+@pytest.mark.parametrize("frames", [1, 8, 50, 1024, 1025, 99_999])
+def test_the_size_that_a_refusal_names_is_taken(spec: ModelSpec, size: int, frames: int) -> None:
+    asked = with_settings(Recipe(), {"data.buckets": (f"{size}x512x{frames}", f"512x{size}x{frames}")})
+    for _ in asked.data.buckets:
+        problem = recipe_problem(asked, spec)
+        if problem is None:
+            return
+        named = re.search(r"Use (\d+x\d+x\d+)", problem.remedy)
+        assert named, problem.remedy
+        refused = next(bucket for bucket in asked.data.buckets if problem.problem.startswith(bucket))
+        others = [bucket for bucket in asked.data.buckets if bucket != refused]
+        asked = with_settings(asked, {"data.buckets": (*others, named.group(1))})
+    assert recipe_problem(asked, spec) is None
+
+
+@pytest.mark.parametrize("name", ["width", "height"])
+@pytest.mark.parametrize("size", [1, 33, 4090, 4095])
+def test_the_size_of_samples_that_a_refusal_names_is_taken(name: str, size: int) -> None:
+    problem = recipe_problem(with_settings(Recipe(), {f"validation.{name}": size}), EMBEDDED)
+    assert problem is not None
+    named = re.search(rf"validation.{name} to (\d+), or to (0)", problem.remedy)
+    assert named, problem.remedy
+    for value in named.groups():
+        assert recipe_problem(with_settings(Recipe(), {f"validation.{name}": int(value)}), EMBEDDED) is None

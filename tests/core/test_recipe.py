@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,22 @@ import yaml
 from ltx_wizard.core import places
 from ltx_wizard.core.documents import Settings
 from ltx_wizard.core.errors import BadDocument, BadSetting, NotFound
-from ltx_wizard.core.recipe import RECIPE_GROUPS, MemorySettings, Preset, Recipe, bucket_text, find_preset, parse_bucket, read_preset, read_recipe, recipe_settings, setting_value, typed_setting, with_settings, write_recipe
+from ltx_wizard.core.recipe import (
+    RECIPE_GROUPS,
+    MemorySettings,
+    Preset,
+    Recipe,
+    bucket_text,
+    find_preset,
+    parse_bucket,
+    read_preset,
+    read_recipe,
+    recipe_settings,
+    setting_value,
+    typed_setting,
+    with_settings,
+    write_recipe,
+)
 from ltx_wizard.core.recipe_groups import check_offload
 
 PRESETS = sorted(places.PRESETS.glob("*.yaml"))
@@ -283,3 +299,48 @@ def test_what_does_not_go_together_with_offloading_is_refused(
     check_offload(memory)  # by themselves they are fine
     with pytest.raises(BadSetting, match=problem):
         check_offload(memory.model_copy(update={"offload": "blocks"}))
+
+
+@pytest.mark.parametrize("quantization", ["none", "int4-quanto", "int8-bnb", "nf4-bnb"])
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_offloading_is_accepted_once_the_remedy_is_applied(quantization: str, checkpointing: bool) -> None:
+    asked = {"offload": "blocks", "quantization": quantization, "gradient_checkpointing": checkpointing}
+    memory = MemorySettings.model_validate(asked)
+    try:
+        check_offload(memory)
+    except BadSetting as refused:
+        changes = {}
+        if "'Quantization' to fp8-quanto" in refused.remedy:
+            changes["quantization"] = "fp8-quanto"
+        if "'Gradient checkpointing' on" in refused.remedy:
+            changes["gradient_checkpointing"] = True
+        assert changes
+        check_offload(memory.model_copy(update=changes))
+
+
+NUMBERS = [info.key for info in recipe_settings() if info.kind in ("integer", "number")]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("typed", ["many", "", "1.5e", "2.5"])
+def test_a_number_that_a_refusal_names_is_taken(key: str, typed: str) -> None:
+    try:
+        typed_setting(key, typed)
+    except BadSetting as refused:
+        named = re.search(r"such as ([0-9.e-]+)\.$", refused.remedy)
+        assert named, refused.remedy
+        with_settings(Recipe(), {key: typed_setting(key, named.group(1))})
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", [-1, 10**9])
+def test_the_limit_that_a_refusal_names_is_taken(key: str, value: int) -> None:
+    """But for one that is named as less or greater than, where the limit itself is out."""
+    try:
+        with_settings(Recipe(), {key: value})
+    except BadSetting as refused:
+        named = re.search(r"or equal to ([0-9.e-]+?)\.?$", refused.problem)
+        if named:
+            with_settings(Recipe(), {key: typed_setting(key, named.group(1))})
+        else:
+            assert re.search(r"(less|greater) than [0-9.]+$", refused.problem), refused.problem
