@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ltx_wizard.core.errors import BadInput
+from ltx_wizard.media.lettering import Font, lettering
 from ltx_wizard.media.transcode import write_png, write_video
 
 Picture = NDArray[np.uint8]
@@ -78,21 +79,23 @@ def _frame(blocks: Sequence[SheetBlock], size: tuple[int, int], moment: float | 
     height = sum(_block_height(block, size) for block in blocks) + _GAP_PX
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    font, small = ImageFont.load_default(_FONT_PX), ImageFont.load_default(_SMALL_PX)
     top = _GAP_PX
-    for block in blocks:
-        draw.text((_GAP_PX, top), _fitted(block.title, draw, font, width - 2 * _GAP_PX), _INK, font)
+    for number, block in enumerate(blocks, start=1):
+        title, font = lettering(block.title, _FONT_PX, f"Grid {number}")
+        draw.text((_GAP_PX, top), _fitted(title, draw, font, width - 2 * _GAP_PX), _INK, font)
         for column, name in enumerate(block.columns):
             centre = _left(column, size) + size[0] / 2
-            draw.text((centre, top + _TITLE_PX), name, _FAINT, small, anchor="ma")
+            shown, small = lettering(name, _SMALL_PX, f"Column {column + 1}")
+            draw.text((centre, top + _TITLE_PX), shown, _FAINT, small, anchor="ma")
         for row, name in enumerate(block.rows):
             y = _top(top, row, size)
-            draw.multiline_text((_GAP_PX, y + 4), _wrapped(name, draw, small), _INK, small)
+            shown, small = lettering(name, _SMALL_PX, f"Row {row + 1}")
+            draw.multiline_text((_GAP_PX, y + 4), _wrapped(shown, draw, small), _INK, small)
             for column, cell in enumerate(block.cells[row]):
                 left = _left(column, size)
                 draw.rectangle((left, y, left + size[0] - 1, y + size[1] - 1), _EMPTY)
-                note = _fitted(cell.note, draw, small, size[0])
-                draw.text((left, y + size[1] + 2), note, _FAINT, small)
+                note, small = lettering(cell.note, _SMALL_PX)
+                draw.text((left, y + size[1] + 2), _fitted(note, draw, small, size[0]), _FAINT, small)
         top += _block_height(block, size)
     picture = np.array(sheet)
     if moment is not None:
@@ -123,9 +126,6 @@ def _top(block_top: int, row: int, size: tuple[int, int]) -> int:
 
 def _block_height(block: SheetBlock, size: tuple[int, int]) -> int:
     return _top(0, len(block.rows), size) + _GAP_PX
-
-
-Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def _fitted(text: str, draw: ImageDraw.ImageDraw, font: Font, width: float) -> str:
