@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltx_wizard.app import datasets, recipes
-from ltx_wizard.core.clip import Clip
+from ltx_wizard.core.clip import Clip, told_apart
 from ltx_wizard.core.errors import NotFound, NotReady
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import DataSettings, Recipe
@@ -156,7 +156,7 @@ def clip_names(project: Project) -> Callable[[Clip], str]:
     """Gives the name of a clip, as findings use it. Reads the sources once."""
     from ltx_wizard.dataset.quality_checks import clip_label
 
-    names = {source.id: source.original_name for source in datasets.sources(project)}
+    names = told_apart(datasets.sources(project))
     return lambda clip: clip_label(clip, names)
 
 

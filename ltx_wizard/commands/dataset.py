@@ -12,7 +12,7 @@ from ltx_wizard.app import captioners, datasets, jobs, projects
 from ltx_wizard.commands.console import Console, ConsoleReport
 from ltx_wizard.commands.following import follow
 from ltx_wizard.core.caption import storable
-from ltx_wizard.core.clip import MediaKind, Rejected, Source
+from ltx_wizard.core.clip import MediaKind, Rejected, Source, told_apart
 from ltx_wizard.core.errors import (
     BadDocument,
     BadInput,
@@ -75,8 +75,9 @@ def import_media(given: Namespace, console: Console) -> int:
             continue
         added, skipped = added + len(done.added), skipped + len(done.skipped_duplicates)
         rejected += done.rejected
+        names = told_apart(datasets.sources(project))
         for source in done.added:
-            console.say(f"Added {source.original_name}: {_size_text(source)}")
+            console.say(f"Added {names.get(source.id, source.original_name)}: {_size_text(source)}")
     for item in rejected:
         console.say(f"Cannot use {item.name}: {item.problem} {item.remedy}")
     if skipped:

@@ -7,7 +7,8 @@ Clip is one training example: a file of its own, with a caption.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from pydantic import Field
@@ -16,6 +17,8 @@ from ltx_wizard.core.documents import Settings
 from ltx_wizard.core.errors import BadInput
 
 LONGEST_TAG, MOST_TAGS = 24, 12
+FOLDERS_KEPT = 4
+"""So many of the folders that a file lay in are remembered, to tell files of one name apart."""
 
 
 class MediaKind(str, Enum):
@@ -31,6 +34,9 @@ class Source(Settings):
     id: str
     file: str = Field(description="Path relative to the project folder, with forward slashes.")
     original_name: str
+    original_folder: str = Field(
+        default="", description="The last folders that it lay in, as '2025/Paris'; empty where nobody knows."
+    )
     kind: MediaKind
     width: int
     height: int
@@ -47,6 +53,42 @@ class Source(Settings):
         default=False, description="A clip as it is: it came in a dataset, with its caption, and is not cut."
     )
     warnings: tuple[str, ...] = ()
+
+
+def told_apart(sources: Iterable[Source]) -> dict[str, str]:
+    """What each source is called where it is shown, by id; see distinct_names."""
+    listed = list(sources)
+    names = distinct_names([(source.original_name, source.original_folder) for source in listed])
+    return {source.id: name for source, name in zip(listed, names, strict=True)}
+
+
+def distinct_names(files: Sequence[tuple[str, str]]) -> list[str]:
+    """The names of files, given with the last folders that they lie in, such as ('a.mp4', '2025/Paris').
+
+    Files of one name get the folders in front that tell them apart; those that no folder does, a number.
+    """
+    alike: dict[str, list[int]] = defaultdict(list)
+    for index, (name, _) in enumerate(files):
+        alike[name].append(index)
+    shown = [name for name, _ in files]
+    for group in alike.values():
+        if len(group) > 1:
+            for index, name in zip(group, _longer([files[index] for index in group]), strict=True):
+                shown[index] = name
+    return shown
+
+
+def _longer(alike: Sequence[tuple[str, str]]) -> list[str]:
+    names = [name for name, _ in alike]
+    for depth in range(1, FOLDERS_KEPT + 1):
+        longer = ["/".join(filter(None, (*folder.split("/")[-depth:], name))) for name, folder in alike]
+        names = longer if len(set(longer)) > len(set(names)) else names
+    used: Counter[str] = Counter()
+    numbered: list[str] = []
+    for name in names:
+        used[name] += 1
+        numbered.append(name if used[name] == 1 else f"{name} ({used[name]})")
+    return numbered
 
 
 class Rejected(Settings):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ltx_wizard.core.caption import MAX_WORDS, MIN_WORDS, flatten, has_markup, has_slots, word_count
-from ltx_wizard.core.clip import CaptionState, Clip
+from ltx_wizard.core.clip import CaptionState, Clip, told_apart
 from ltx_wizard.core.errors import BadInput, WizardError
 from ltx_wizard.core.project import (
     Goal,
@@ -79,7 +79,7 @@ def look_at(
 ) -> Dataset:
     """What the checks look at, with what was measured of the clips; reads no video."""
     measured = measured_clips(project, clips) if project is not None else {}
-    names = {source.id: source.original_name for source in read_sources(project)} if project else {}
+    names = told_apart(read_sources(project)) if project else {}
     return Dataset(settings, clips, spec, plan, project, measured, data or DataSettings(), names)
 
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from pydantic import JsonValue
 
-from ltx_wizard.core.clip import Clip
+from ltx_wizard.core.clip import Clip, MediaKind, told_apart
 from ltx_wizard.core.documents import write_bytes_atomically
 from ltx_wizard.core.errors import NotReady, WizardError
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.report import Report, SilentReport, progress
 from ltx_wizard.core.run import ContactSheetJob
-from ltx_wizard.dataset.dataset import read_clips
+from ltx_wizard.core.units import timecode_text
+from ltx_wizard.dataset.dataset import read_clips, read_sources
 from ltx_wizard.dataset.quality_checks import clip_label
 from ltx_wizard.dataset.scenes import clip_thumbnail
+from ltx_wizard.media.lettering import Font, lettering
 
 STAGE = "Drawing clips"
 
 _TILE_PX = (192, 120)
-_NAME_PX, _GAP_PX = 20, 12
+_NAME_PX, _GAP_PX, _FONT_PX = 20, 12, 12
 _FEWEST, _MOST = 4, 10
 _MOST_ROWS = 400
 """A JPEG has at most 65,535 lines."""
@@ -53,18 +55,18 @@ def write_contact_sheet(project: Project, clips: Sequence[Clip], report: Report 
     rows = -(-len(clips) // columns)
     step = (_TILE_PX[0] + _GAP_PX, _TILE_PX[1] + _NAME_PX + _GAP_PX)
     sheet = Image.new("RGB", (columns * step[0] + _GAP_PX, rows * step[1] + _GAP_PX), _PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, names = ImageDraw.Draw(sheet), told_apart(read_sources(project))
     told = report or SilentReport()
     progress(told, STAGE, 0, len(clips))
     for index, clip in enumerate(clips):
         left = _GAP_PX + index % columns * step[0]
         top = _GAP_PX + index // columns * step[1]
         sheet.paste(_tile(project, clip), (left, top))
-        name = _fitted(clip_label(clip, {}), draw, font)
-        draw.text((left, top + _TILE_PX[1] + 3), name, fill=_INK, font=font)
+        name, font = lettering(clip_label(clip, names), _FONT_PX, _numbered(clip, index))
+        draw.text((left, top + _TILE_PX[1] + 3), _fitted(name, draw, font), fill=_INK, font=font)
         progress(told, STAGE, index + 1, len(clips))
     buffer = BytesIO()
-    sheet.save(buffer, "JPEG", quality=_QUALITY, comment=_stamp(clips))
+    sheet.save(buffer, "JPEG", quality=_QUALITY, comment=_stamp(clips, names))
     write_bytes_atomically(sheet_file(project), buffer.getvalue())
     return sheet_file(project)
 
@@ -73,7 +75,7 @@ def is_current(project: Project, clips: Iterable[Clip]) -> bool:
     """Whether the sheet shows these clips as they are: it says in its comment what it was made of."""
     try:
         with Image.open(sheet_file(project)) as sheet:
-            return sheet.info.get("comment") == _stamp(clips).encode()
+            return sheet.info.get("comment") == _stamp(clips, told_apart(read_sources(project))).encode()
     except OSError:
         return False
 
@@ -82,10 +84,16 @@ def _columns(clips: int) -> int:
     return min(_MOST, max(_FEWEST, round(clips**0.5)))
 
 
-def _stamp(clips: Iterable[Clip]) -> str:
+def _numbered(clip: Clip, index: int) -> str:
+    """For a name whose letters no font here has."""
+    at = "" if clip.kind is MediaKind.IMAGE else f" at {timecode_text(clip.start_s)}"
+    return f"Clip {index + 1}{at}"
+
+
+def _stamp(clips: Iterable[Clip], names: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
     for clip in clips:
-        digest.update(repr((clip.id, clip.file)).encode("utf-8", "surrogatepass"))
+        digest.update(repr((clip.id, clip.file, names.get(clip.source_id))).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
 
 
@@ -100,7 +108,7 @@ def _tile(project: Project, clip: Clip) -> Image.Image:
     return tile
 
 
-def _fitted(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+def _fitted(name: str, draw: ImageDraw.ImageDraw, font: Font) -> str:
     """The name, shortened in its middle where it is wider than its picture."""
     shown = name
     while len(shown) > 3 and draw.textlength(shown, font=font) > _TILE_PX[0]:

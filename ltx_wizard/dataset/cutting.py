@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Source
+from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Source, told_apart
 from ltx_wizard.core.errors import BadMediaFile, NotReady
 from ltx_wizard.core.events import Warned
 from ltx_wizard.core.project import Project
@@ -121,7 +121,8 @@ def _cut_source(
             progress(report, STAGE, count.done, count.total, piece.clip_id)
     except BadMediaFile as error:
         problems += 1
-        report.emit(Warned(message=f"{source.original_name}: {error.problem} {error.remedy}"))
+        name = told_apart(read_sources(project)).get(source.id, source.original_name)
+        report.emit(Warned(message=f"{name}: {error.problem} {error.remedy}"))
     if report.stop_requested():
         raise Cancelled
     return problems

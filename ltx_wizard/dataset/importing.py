@@ -5,16 +5,26 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ltx_wizard.core.caption import storable
-from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Rejected, Source
+from ltx_wizard.core.clip import (
+    FOLDERS_KEPT,
+    CaptionState,
+    Clip,
+    MediaKind,
+    Rejected,
+    Source,
+    distinct_names,
+)
 from ltx_wizard.core.documents import Settings, is_file, read_text, write_text_atomically
 from ltx_wizard.core.errors import BadDocument, NoSpace, NotFound, WizardError, explain_os_error
 from ltx_wizard.core.project import Project, safe_file_stem
@@ -30,6 +40,7 @@ IMPORTED_SOURCE = "imported"
 _TIMED_CAPTIONS_SUFFIX = ".captions.json"
 _TEXT_SUFFIX = ".txt"
 _HASHED_BYTES = 1 << 20
+_HASH = re.compile(r"[0-9a-f]{32,}")
 _LONGEST_SOURCE_STEM = 40
 
 
@@ -76,30 +87,32 @@ def import_files(
 ) -> ImportReport:
     """Bring files into the project. A broken file goes to the rejected list and the rest go on.
 
-    Captions beside a file come along: 'name.txt' for the whole file, 'name.captions.json' by time. An image
-    becomes a clip at once. Captions that are given without their file are listed with the broken ones.
+    Captions beside a file come along: 'name.txt' for the whole file, 'name.captions.json' by time; or those
+    of its name that are given with it. An image becomes a clip at once. Captions that are given without their
+    file, or that may belong to several, are listed with the broken ones.
     Raises NoSpace, and Cancelled from the report; files imported before that stay.
     """
     report = report or SilentReport()
-    sidecars = {path.name.lower(): path for path in paths if _is_sidecar(path)}
-    media = [path for path in paths if not _is_sidecar(path)]
-    result, stems = ImportReport(), set[str]()
-    for index, path in enumerate(media):
-        progress(report, "Importing", index, len(media), _shown_name(path))
+    media = [path.expanduser() for path in paths if not _is_sidecar(path)]
+    sidecars = _Sidecars([path.expanduser() for path in paths if _is_sidecar(path)], media)
+    names = distinct_names([(_shown_name(path), _folder_of(path)) for path in media])
+    result = ImportReport()
+    for index, (path, name) in enumerate(zip(media, names, strict=True)):
+        progress(report, "Importing", index, len(media), name)
         try:
             source = _import_file(project, path, regularisation, sidecars)
         except NoSpace:
             add_rejected(project, result.rejected)
             raise
         except WizardError as error:
-            result.rejected.append(_rejected(path, error))
+            result.rejected.append(_rejected(name, error))
             continue
         if source is None:
-            result.skipped_duplicates.append(_shown_name(path))
+            result.skipped_duplicates.append(name)
         else:
             result.added.append(source)
-            stems.add(path.stem.lower())
-    result.rejected.extend(_without_file(path) for path in sidecars.values() if _stem(path) not in stems)
+            sidecars.added(path)
+    result.rejected.extend(sidecars.unused())
     add_rejected(project, result.rejected)
     progress(report, "Importing", len(media), len(media))
     return result
@@ -124,9 +137,12 @@ def whole_caption(project: Project, source_id: str) -> str:
         return ""
 
 
-def bring_in_source(project: Project, path: Path, regularisation: bool = False) -> Source:
+def bring_in_source(
+    project: Project, path: Path, regularisation: bool = False, origin: PurePath | None = None
+) -> Source:
     """Measure a file and place it among the project's sources. It is not listed yet: that takes add_source.
 
+    origin: where it lay, if `path` is a copy made for the import.
     Raises BadMediaFile, NoSpace, NoPermission or NotFound.
     """
     facts = probe(path)
@@ -139,7 +155,8 @@ def bring_in_source(project: Project, path: Path, regularisation: bool = False) 
     return Source(
         id=source_id,
         file=project.relative(placed),
-        original_name=_shown_name(path),
+        original_name=_shown_name(origin or path),
+        original_folder=_folder_of(origin or path),
         kind=facts.kind,
         width=facts.width,
         height=facts.height,
@@ -160,11 +177,8 @@ def source_with_content_of(project: Project, path: Path) -> Source | None:
     return next((source for source in read_sources(project) if source.id.rsplit("-", 1)[-1] == wanted), None)
 
 
-def _import_file(
-    project: Project, path: Path, regularisation: bool, sidecars: dict[str, Path]
-) -> Source | None:
+def _import_file(project: Project, path: Path, regularisation: bool, sidecars: _Sidecars) -> Source | None:
     """One file; None where its content is in the project already."""
-    path = path.expanduser()
     if is_file(path) and source_with_content_of(project, path) is not None:
         return None
     source = bring_in_source(project, path, regularisation)
@@ -247,22 +261,20 @@ def place_file(path: Path, placed: Path) -> None:
         raise explain_os_error(error, placed.parent) from error
 
 
-def _import_sidecars(project: Project, path: Path, source_id: str, given: dict[str, Path]) -> list[str]:
-    """Copy captions that lie beside the file. A broken one is a warning."""
+def _import_sidecars(project: Project, path: Path, source_id: str, sidecars: _Sidecars) -> list[str]:
+    """Copy the captions of a file. Broken ones are a warning."""
     warnings: list[str] = []
     for suffix, target in (
         (_TEXT_SUFFIX, project.sources_folder / f"{source_id}{_TEXT_SUFFIX}"),
         (_TIMED_CAPTIONS_SUFFIX, captions_file(project, source_id)),
     ):
-        sidecar = given.get(f"{path.stem}{suffix}".lower(), path.with_name(f"{path.stem}{suffix}"))
+        sidecar = sidecars.of(path, suffix)
+        if sidecar is None:
+            continue
         try:
-            if not sidecar.is_file():
-                continue
             text = read_dataset_text(sidecar)
             if suffix == _TIMED_CAPTIONS_SUFFIX:
                 _parse_timed_captions(text, sidecar.name)
-        except OSError:
-            continue
         except NoSpace:
             raise
         except WizardError as error:
@@ -292,6 +304,52 @@ def _parse_timed_captions(text: str, name: str) -> list[TimedCaption]:
         ) from error
 
 
+class _Sidecars:
+    """The captions that were given with files, and those that lie beside them."""
+
+    def __init__(self, given: Sequence[Path], media: Sequence[Path]) -> None:
+        self._given: dict[str, list[Path]] = defaultdict(list)
+        for path in given:
+            self._given[path.name.lower()].append(path)
+        self._media = Counter(path.name.lower() for path in media)
+        self._listed: dict[Path, dict[str, Path]] = {}
+        self._added: set[str] = set()
+        self._used: set[Path] = set()
+
+    def of(self, path: Path, suffix: str) -> Path | None:
+        """The captions of a file: those beside it, else those of its name that were given, if no other file
+        could be meant.
+        """
+        name = f"{path.stem}{suffix}".lower()
+        found = self._beside(path.parent).get(name)
+        given = self._given.get(name, [])
+        if found is None and len(given) == 1 and self._media[path.name.lower()] <= 1:
+            found = given[0]
+        if found is not None:
+            self._used.add(found.absolute())
+        return found
+
+    def added(self, path: Path) -> None:
+        """Remember that a file came in."""
+        self._added.add(path.stem.lower())
+
+    def unused(self) -> list[Rejected]:
+        """Captions that were given, and why no file has them."""
+        left = [path for paths in self._given.values() for path in paths if path.absolute() not in self._used]
+        return [_of_several(path) if _stem(path) in self._added else _without_file(path) for path in left]
+
+    def _beside(self, folder: Path) -> dict[str, Path]:
+        """The captions in a folder, by their names in small letters."""
+        if folder not in self._listed:
+            try:
+                with os.scandir(folder) as entries:
+                    paths = [folder / entry.name for entry in entries if entry.is_file()]
+            except OSError:  # the file itself says what is wrong
+                paths = []
+            self._listed[folder] = {path.name.lower(): path for path in sorted(paths) if _is_sidecar(path)}
+        return self._listed[folder]
+
+
 def _is_sidecar(path: Path) -> bool:
     name = path.name.lower()
     return name.endswith((_TEXT_SUFFIX, _TIMED_CAPTIONS_SUFFIX))
@@ -310,14 +368,29 @@ def _without_file(sidecar: Path) -> Rejected:
     )
 
 
+def _of_several(sidecar: Path) -> Rejected:
+    return Rejected(
+        name=_shown_name(sidecar),
+        problem="Several files of that name were added: to which one these captions belong is not certain.",
+        remedy="Give the files different names, or add them one folder after the other.",
+    )
+
+
 def _is_media_name(name: str) -> bool:
     return name.lower().endswith(IMPORTED_SUFFIXES) and not name.startswith(".")
 
 
-def _shown_name(path: Path) -> str:
+def _folder_of(path: PurePath) -> str:
+    """The last folders above a file. The folder of an upload is named by a hash and tells nobody anything."""
+    above = (Path.cwd() / path).parent
+    names = [name for name in above.parts if name != above.anchor][-FOLDERS_KEPT:]
+    return "" if names and _HASH.fullmatch(names[-1]) else storable("/".join(names))
+
+
+def _shown_name(path: PurePath) -> str:
     """A name that can be written as UTF-8, whatever bytes the disk holds."""
     return storable(path.name or str(path))
 
 
-def _rejected(path: Path, error: WizardError) -> Rejected:
-    return Rejected(name=_shown_name(path), problem=storable(error.problem), remedy=storable(error.remedy))
+def _rejected(name: str, error: WizardError) -> Rejected:
+    return Rejected(name=name, problem=storable(error.problem), remedy=storable(error.remedy))

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import JsonValue
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
-from ltx_wizard.core.clip import Clip, MediaKind, Scene, Source, SourceScenes
+from ltx_wizard.core.clip import Clip, MediaKind, Scene, Source, SourceScenes, told_apart
 from ltx_wizard.core.errors import BadInput, BadSetting, NotFound, NotReady, WizardError
 from ltx_wizard.core.events import Warned
 from ltx_wizard.core.project import Project, SceneSettings
@@ -198,7 +198,7 @@ def run_find_scenes(project: Project, job: FindScenesJob, report: Report) -> dic
     """
     settings = project.read_settings().scenes
     sources = _videos(project, job.source_ids)
-    known = read_scenes(project)
+    known, names = read_scenes(project), told_apart(read_sources(project))
     label = detector_label(settings)
     found = 0
     for source in sources:
@@ -213,7 +213,7 @@ def run_find_scenes(project: Project, job: FindScenesJob, report: Report) -> dic
                 )
             except WizardError as error:
                 report.emit(
-                    Warned(message=f"{source.original_name}: {error.problem} {error.remedy} It was left out.")
+                    Warned(message=f"{names[source.id]}: {error.problem} {error.remedy} It was left out.")
                 )
                 continue
             write_scenes(project, scenes)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from ltx_wizard.app import captioners, datasets, workbench
 from ltx_wizard.app.workbench import Row, Workbench
 from ltx_wizard.core.caption import MAX_WORDS, MIN_WORDS
-from ltx_wizard.core.clip import MediaKind
+from ltx_wizard.core.clip import MediaKind, told_apart
 from ltx_wizard.core.errors import BadInput, WizardError
 from ltx_wizard.core.lint import Part
 from ltx_wizard.core.project import Project
@@ -35,7 +35,7 @@ def list_json(request: Request) -> Json:
     """Every clip, short: what the list and the filters need."""
     project = opened(request.query_params.get("project", ""))
     shown = workbench.read(project)
-    names = {source.id: source.original_name for source in datasets.sources(project)}
+    names = told_apart(datasets.sources(project))
     return {
         "project": str(project.folder),
         "least_words": MIN_WORDS,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ltx_wizard.core.clip import CaptionState, MediaKind
+from ltx_wizard.core.clip import CaptionState, MediaKind, told_apart
 from ltx_wizard.core.errors import NoPermission, NoSpace, NotFound
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.report import Cancelled, SilentReport
@@ -225,6 +225,49 @@ def test_captions_without_their_file_are_not_lost_in_silence(
     again = import_files(project, [path, inbox / "v.txt"])  # the video is here already
     assert [item.name for item in again.rejected] == ["v.txt"]
     assert [item.name for item in read_rejected(project)] == ["other.txt", "v.txt"]
+
+
+def test_files_of_one_name_keep_the_captions_that_lie_beside_them(
+    project: Project, make_video: MakeVideo, tmp_path: Path, numbered: Callable
+) -> None:
+    given: list[Path] = []
+    for number, place in enumerate(("Paris", "Rome")):
+        (tmp_path / place).mkdir()
+        given.append(make_video("v.mp4", folder=tmp_path / place, frames=numbered(24, first=number)))
+        given.append(tmp_path / place / "v.TXT")
+        given[-1].write_text(f"In {place}.")
+    report = import_files(project, given)
+    assert report.rejected == []
+    assert [caption_for(project, source.id, 0, 3) for source in report.added] == ["In Paris.", "In Rome."]
+    assert list(told_apart(read_sources(project)).values()) == ["Paris/v.mp4", "Rome/v.mp4"]
+
+
+def test_captions_that_may_belong_to_several_files_are_given_to_none_and_listed(
+    project: Project, make_video: MakeVideo, tmp_path: Path, numbered: Callable
+) -> None:
+    """Uploads lie each in a folder of its own, which is named by a hash."""
+    given: list[Path] = []
+    for number in range(4):
+        folder = tmp_path / f"{number:064x}"
+        folder.mkdir()
+        if number < 2:
+            given.append(make_video("v.mp4", folder=folder, frames=numbered(24, first=number)))
+        else:
+            given.append(folder / "v.txt")
+            given[-1].write_text("Whose?")
+    report = import_files(project, given)
+    assert [caption_for(project, source.id, 0, 3) for source in report.added] == ["", ""]
+    assert ["not certain" in item.problem for item in report.rejected] == [True, True]
+    assert list(told_apart(read_sources(project)).values()) == ["v.mp4", "v.mp4 (2)"]
+
+
+def test_broken_files_of_one_name_are_both_listed(project: Project, tmp_path: Path) -> None:
+    given = [tmp_path / place / "v.mp4" for place in ("Paris", "Rome")]
+    for path in given:
+        path.parent.mkdir()
+        path.write_bytes(b"")
+    import_files(project, given)
+    assert [item.name for item in read_rejected(project)] == ["Paris/v.mp4", "Rome/v.mp4"]
 
 
 def test_a_full_disk_stops_the_import_and_leaves_nothing_half(

@@ -19,7 +19,7 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.report import Cancelled, SilentReport
 from ltx_wizard.core.run import CheckClipsJob, CropJob, CutJob
 from ltx_wizard.dataset.checks import apply_fix
-from ltx_wizard.dataset.contact_sheet import sheet_file, write_contact_sheet
+from ltx_wizard.dataset.contact_sheet import is_current, sheet_file, write_contact_sheet
 from ltx_wizard.dataset.cutting import run_cut
 from ltx_wizard.dataset.dataset import (
     add_clips,
@@ -274,3 +274,14 @@ def test_the_contact_sheet_shows_every_clip(with_bars: Project) -> None:
 def test_a_contact_sheet_of_nothing_says_what_is_missing(project: Project) -> None:
     with pytest.raises(NotReady):
         write_contact_sheet(project, [])
+
+
+def test_the_contact_sheet_is_drawn_anew_when_names_change(with_bars: Project) -> None:
+    clips = read_clips(with_bars)
+    write_contact_sheet(with_bars, clips)
+    assert is_current(with_bars, clips)
+    named = read_sources(with_bars)[0].model_copy(update={"original_name": "日本語.mp4"})
+    write_lines(with_bars.sources_file, [named])
+    assert not is_current(with_bars, clips)
+    write_contact_sheet(with_bars, clips)
+    assert is_current(with_bars, clips)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from pydantic import JsonValue
 
@@ -95,24 +95,31 @@ def _import_entry(
     project: Project, entry: Entry, caption: str, job: ImportDatasetJob, counts: _Counts, report: Report
 ) -> None:
     if entry.packed is None:
-        _import_file(project, entry.file, caption, job, counts, report)
+        _import_file(project, entry.file, entry.file, caption, job, counts, report)
         return
     name = PurePosixPath(entry.file_name)
     unpacked = project.cache_folder / "unpacked" / f"{safe_file_stem(name.stem)}{name.suffix.lower()}"
     try:
         unpack(entry.file, entry.packed, unpacked)
-        _import_file(project, unpacked, caption, job, counts, report)
+        origin = entry.file.with_suffix("") / entry.packed.member
+        _import_file(project, unpacked, origin, caption, job, counts, report)
     finally:
         with suppress(OSError):
             unpacked.unlink(missing_ok=True)
 
 
 def _import_file(
-    project: Project, file: Path, caption: str, job: ImportDatasetJob, counts: _Counts, report: Report
+    project: Project,
+    file: Path,
+    origin: PurePath,
+    caption: str,
+    job: ImportDatasetJob,
+    counts: _Counts,
+    report: Report,
 ) -> None:
     known = source_with_content_of(project, file)
     if known is None:
-        source = bring_in_source(project, file, job.regularisation)
+        source = bring_in_source(project, file, job.regularisation, origin)
         source = source.model_copy(update={"whole": source.kind is MediaKind.VIDEO})
         clip = _captioned(_whole_clip(project, source, report.stop_requested), caption)
         add_source(project, source, clip)

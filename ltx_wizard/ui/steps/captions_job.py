@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ltx_wizard.app import caption_jobs, datasets, jobs
 from ltx_wizard.app.caption_jobs import Outcome, Reason
+from ltx_wizard.core.clip import told_apart
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobState
 from ltx_wizard.core.units import plural, timecode_text
@@ -98,7 +99,7 @@ def _reasons(project: Project, reasons: tuple[Reason, ...]) -> Markup | None:
     """Which clips failed and why, the clips by the names that a person knows."""
     if not reasons:
         return None
-    names = {source.id: source.original_name for source in datasets.sources(project)}
+    names = told_apart(datasets.sources(project))
     clips = {clip.id: clip for clip in datasets.clips(project)}
 
     def name(clip_id: str) -> str:

@@ -7,7 +7,7 @@ import json
 import gradio as gr
 
 from ltx_wizard.app import datasets, jobs, projects
-from ltx_wizard.core.clip import MediaKind, Scene, Source, SourceScenes
+from ltx_wizard.core.clip import MediaKind, Scene, Source, SourceScenes, told_apart
 from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project, SceneSettings
 from ltx_wizard.core.units import plural
@@ -109,6 +109,7 @@ class _State:
     def __init__(self, project: Project) -> None:
         sources = datasets.sources(project)
         videos = [source for source in sources if source.kind is MediaKind.VIDEO]
+        self.names = told_apart(sources)
         self.videos = [source for source in videos if not source.whole]
         self.whole = {source.id for source in videos if source.whole}
         self.images = len(sources) - len(videos)
@@ -239,7 +240,7 @@ def _strips_json(project: Project, state: _State, settings: SceneSettings) -> di
         "max_s": settings.max_clip_s,
         "busy": bool(state.busy),
         "videos": [
-            _video_json(project, video, state.found[video.id])
+            {**_video_json(project, video, state.found[video.id]), "name": state.names[video.id]}
             for video in state.videos
             if video.id in state.found
         ],
@@ -249,7 +250,6 @@ def _strips_json(project: Project, state: _State, settings: SceneSettings) -> di
 def _video_json(project: Project, video: Source, found: SourceScenes) -> dict[str, object]:
     return {
         "id": video.id,
-        "name": video.original_name,
         "url": media.file_url(project, video.file, "1") if media.plays_in_browsers(video.file) else "",
         "detector": found.detector,
         "regularisation": video.regularisation,

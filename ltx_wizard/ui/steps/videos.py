@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from ltx_wizard.app import datasets, formats, jobs
-from ltx_wizard.core.clip import MediaKind, Rejected, Source
+from ltx_wizard.core.clip import MediaKind, Rejected, Source, told_apart
 from ltx_wizard.core.documents import is_file
 from ltx_wizard.core.errors import BadInput, NotFound
 from ltx_wizard.core.places import typed_path
@@ -209,6 +209,8 @@ def _lists(project: Project, sources: list[Source], rejected: list[Rejected]) ->
 def _table(project: Project, sources: list[Source], title: str, note: str = "") -> Markup | None:
     if not sources:
         return None
+    names = told_apart(datasets.sources(project))
+    rows = [_row(project, source, names.get(source.id, source.original_name)) for source in sources]
     columns = ("", "Name", "Length", "Size", "fps", "Audio", "File", "Finding", "")
     return h(
         "section.wz-section",
@@ -217,11 +219,11 @@ def _table(project: Project, sources: list[Source], title: str, note: str = "") 
         h("div.wz-table-box",
           h("table.wz-table",
             h("thead", h("tr", [h("th", column) for column in columns])),
-            h("tbody", [_row(project, source) for source in sources]))),
+            h("tbody", rows))),
     )  # fmt: skip
 
 
-def _row(project: Project, source: Source) -> Markup:
+def _row(project: Project, source: Source, name: str) -> Markup:
     size = _file_size(project, source)
     is_image = source.kind is MediaKind.IMAGE
     flag = "0" if source.regularisation else "1"
@@ -230,7 +232,7 @@ def _row(project: Project, source: Source) -> Markup:
         "tr",
         h("td", h("div.wz-thumb.small",
                   h("img", src=media.source_picture(project, source), alt="", loading="lazy"))),
-        h("td.wz-name", h("span", source.original_name, title=source.original_name)),
+        h("td.wz-name", h("span", name, title=name)),
         h("td.num", "image" if is_image else timecode_text(source.duration_s)),
         h("td.num", f"{source.width} × {source.height}"),
         h("td.num", "" if is_image else f"{source.fps:.3g}"),
