@@ -120,7 +120,7 @@
       let more = false;
       for (const name of [...chosen]) {
         if (mine !== turn) return;
-        more = (await fetchRun(name)) || more;
+        more = (await fetchRun(name, mine)) || more;
       }
       const live = chosen.some((name) => !curves.get(name)?.over);
       if (mine === turn && (more || live)) timer = setTimeout(() => look(mine, more), more ? 10 : 1000);
@@ -131,9 +131,11 @@
       else timer = setTimeout(() => look(mine, more), 2000);
     }
 
-    async function fetchRun(name) {
+    /* An answer of an earlier turn is of no use: the present one has asked for the same. */
+    async function fetchRun(name, mine) {
       let kept = curves.get(name) || empty();
       const view = await fetchJson(`/wizard/live/run/curves?${new URLSearchParams({ project, run: name, ...kept.have })}`);
+      if (mine !== turn) return false;
       if (kept.have.gen && view.generation !== kept.have.gen) { kept = empty(); parts.plot.clear(name); parts.plot.clear(`${name} v`); }
       const from = kept.steps.length;
       if (view.from !== from) return false;
@@ -141,24 +143,27 @@
       kept.checks.push(...view.validations);
       kept.have = { gen: view.generation, rows: kept.steps.length, validations: kept.checks.length };
       kept.over = view.over;
+      kept.whole = view.over && !view.more;
       curves.set(name, kept);
       draw(name, kept, from);
       return view.more;
     }
-    function empty() { return { have: { gen: 0, rows: 0, validations: 0 }, steps: [], losses: [], minutes: [], checks: [], drawn: 0, seconds: 0 }; }
+    function empty() { return { have: { gen: 0, rows: 0, validations: 0 }, steps: [], losses: [], minutes: [], checks: [], drawn: 0, seconds: 0, whole: false }; }
 
-    /* from: the first step that is new to the plot. A check is drawn once its step is here: it tells the minute. */
+    /* from: the first step that is new to the plot. A check is drawn once its step is here: it tells the minute.
+       Once all is here, one of a step that was skipped is drawn at the last. */
     function draw(name, kept, from) {
       const xs = axis === "step" ? kept.steps : kept.minutes;
       parts.plot.add(name, from ? xs.slice(from) : xs, from ? kept.losses.slice(from) : kept.losses);
-      const last = kept.steps.at(-1) ?? 0, found = [];
+      const last = kept.whole ? Infinity : kept.steps.at(-1) ?? 0, found = [];
       while (kept.drawn < kept.checks.length && kept.checks[kept.drawn].step <= last) found.push(kept.checks[kept.drawn++]);
       parts.plot.add(`${name} v`, found.map((item) => (axis === "step" ? item.step : minuteOf(kept, item.step))), found.map((item) => item.loss));
     }
+    /* When the last step that is not beyond it was done; 0 before the first. */
     function minuteOf(kept, step) {
       let low = 0, high = kept.steps.length;
-      while (low < high) { const middle = (low + high) >> 1; kept.steps[middle] < step ? (low = middle + 1) : (high = middle); }
-      return kept.minutes[Math.min(low, kept.minutes.length - 1)] ?? 0;
+      while (low < high) { const middle = (low + high) >> 1; kept.steps[middle] <= step ? (low = middle + 1) : (high = middle); }
+      return kept.minutes[low - 1] ?? 0;
     }
     function showExtent() {
       const most = Math.max(0, ...(compared?.runs || []).map((run) => run.step));
