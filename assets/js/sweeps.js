@@ -84,11 +84,11 @@
 
     function card(sweep) {
       const title = sweep.axes.map((axis) => axis.title).join(" × "), total = sweep.entries.length;
-      const state = sweep.state === "running" ? `${sweep.done} of ${total} done${sweep.left ? `, ${sweep.left} left for the steps` : ""}` : sweep.state === "done" ? `all ${total} done` : `stopped after ${sweep.done} of ${total}`;
+      const state = sweep.state === "running" ? `${sweep.done} of ${total} done${sweep.left ? `, ${sweep.left} left` : ""}` : sweep.state === "done" ? `all ${total} done` : `stopped after ${sweep.done} of ${total}`;
       const saved = el("span.wz-muted.wz-saved-plot"), made = sweep.entries.filter((entry) => entry.run && entry.step).map((entry) => entry.run);
       const button = (text, act) => el("button.wz-btn.small", { type: "button", onclick: (event) => act(event.currentTarget) }, text);
       return el("article.wz-sweep", { "data-sweep": sweep.name, "data-state": sweep.state },
-        el("div.wz-line", {}, el("strong", {}, title), el("span.wz-badge", { class: sweep.state === "done" ? "wz-badge good" : sweep.state === "running" ? "wz-badge soft" : "wz-badge warn" }, state), el("span.wz-muted", {}, sweep.recipe), el("span.wz-grow"),
+        el("div.wz-line", {}, el("strong", {}, title), el("span.wz-badge", { class: sweep.state === "done" ? "wz-badge good" : sweep.state === "running" ? "wz-badge soft" : "wz-badge warn", title: sweep.state === "running" && sweep.left ? `Time left: ${sweep.left_source}` : "" }, state), el("span.wz-muted", {}, sweep.recipe), el("span.wz-grow"),
           sweep.state === "running" ? button("Stop the sweep", (at) => send({ do: "stop", name: sweep.name }, at)) : null,
           sweep.state === "stopped" ? button("Go on", (at) => send({ do: "go_on", name: sweep.name }, at)) : null,
           made.length > 1 ? button("Compare its runs", () => window.wizard.compareRuns?.(made)) : null,

@@ -1,4 +1,4 @@
-"""Runs over each other on one plot, by the script of the page alone. Answers are made up and come when told."""
+"""Runs over each other on one plot, by the page's own script. Answers are made up and come when told."""
 
 from __future__ import annotations
 

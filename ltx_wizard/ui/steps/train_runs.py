@@ -149,6 +149,7 @@ def _sweep_json(shown: SweepView) -> dict[str, object]:
         "caution": shown.caution,
         "done": shown.done,
         "left": memory_plan.about_text(shown.seconds_left) if shown.seconds_left else "",
+        "left_source": shown.left_source,
     }
 
 
