@@ -7,6 +7,7 @@ with an optional alpha. Sources: diffusers 0.42 loaders, ComfyUI comfy/lora.py, 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -177,7 +178,7 @@ def _layer(path: Path, module: str, found: Mapping[str, str], header: Header) ->
             remedy="Download the file again.",
         )
     down, up = header.shapes[found["A"]], header.shapes[found["B"]]
-    if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
+    if len(down) != 2 or len(up) != 2 or down[0] != up[1] or down[0] < 1:
         raise BadInput(
             problem=f"{path.name} is damaged: the two halves of {module} have different ranks "
             f"({down[0] if down else 0} and {up[-1] if up else 0}).",
@@ -200,7 +201,8 @@ def _refuse_other_size(
 
 def _no_lora(path: Path, keys: list[str]) -> BadInput:
     blocks = any("transformer_blocks." in key for key in keys)
-    kind = "It is a whole model or a part of one" if blocks else f"Its first weight is '{min(keys)[:80]}'"
+    first = min(keys, default="")
+    kind = "It is a whole model or a part of one" if blocks else f"Its first weight is '{first[:80]}'"
     return BadInput(
         problem=f"{path.name} holds no LoRA. {kind}.", remedy="Choose the file of a LoRA: most are small."
     )
@@ -225,6 +227,7 @@ def _scale_in_header(header: Header) -> float:
     """alpha / rank of the whole file, where diffusers has written its adapter's settings; else 1."""
     try:
         settings = json.loads(header.metadata.get("lora_adapter_metadata", "{}"))
-        return float(settings["transformer.lora_alpha"]) / float(settings["transformer.r"])
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError):
+        scale = float(settings["transformer.lora_alpha"]) / float(settings["transformer.r"])
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return 1.0
+    return scale if math.isfinite(scale) else 1.0

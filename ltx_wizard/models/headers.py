@@ -79,7 +79,7 @@ def _parsed(path: Path, text: bytes, data_bytes: int) -> Header:
         shapes = {name: tuple(int(size) for size in entry["shape"]) for name, entry in entries.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
         ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ArithmeticError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _no_safetensors(path) from error
     if not shapes:
         raise BadInput(problem=f"{path.name} holds no weights.", remedy="Choose another file.")

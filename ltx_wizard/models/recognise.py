@@ -133,7 +133,7 @@ def transformer_config(header: Header) -> dict[str, int]:
     """
     weights = _weights_of(header)
     heads = _HEADS.get(_architecture(weights)) or _heads_in_metadata(header)
-    if not heads or weights.width % heads:
+    if heads < 1 or weights.width % heads:
         raise BadInput(
             problem=f"{header.path.name} is an LTX-Video model of a size of its own "
             f"({weights.layers} layers, {weights.width} wide), and does not say how it is divided.",
@@ -203,8 +203,9 @@ def _weights_of(header: Header) -> _Weights:
     if not _is_ltx_video(shapes):
         _refuse_part_of_several(header)
         raise _not_ltx(header)
-    blocks = {int(number) for number in _matches(r"transformer_blocks\.(\d+)\.", shapes)}
-    if "proj_out.weight" not in shapes or blocks != set(range(len(blocks))):
+    blocks = set(_matches(r"transformer_blocks\.(\d+)\.", shapes))
+    complete = blocks == {str(number) for number in range(len(blocks))}
+    if len(shapes.get("proj_out.weight", ())) != 2 or not complete:
         _refuse_part_of_several(header)
         raise BadInput(
             problem=f"{header.path.name} is not a whole model: layers of its transformer are missing.",
@@ -242,7 +243,8 @@ def _is_ltx_video(shapes: Mapping[str, tuple[int, ...]]) -> bool:
         "transformer_blocks.0.attn1.norm_q.weight",
         "transformer_blocks.0.attn2.to_k.weight",
     )
-    return all(name in shapes for name in needed) and len(shapes["proj_in.weight"]) == 2
+    matrices = (name for name in needed if name.startswith(("proj", "caption")) or "to_k" in name)
+    return all(name in shapes for name in needed) and all(len(shapes[name]) == 2 for name in matrices)
 
 
 def _vae_version(shapes: Mapping[str, tuple[int, ...]], prefix: str = "") -> str:
@@ -284,7 +286,7 @@ def _recognise_folder(folder: Path) -> Recognised:
 
 def _vae_of_config(config: Mapping[str, Any]) -> str:
     channels = config.get("block_out_channels")
-    if not channels:
+    if not isinstance(channels, list) or not channels:
         return ""
     if channels[-1] == 2048:
         return "0.9.5"

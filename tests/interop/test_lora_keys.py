@@ -84,6 +84,13 @@ def test_alphas_and_a_scale_in_the_header_are_found(
     assert read(tmp_path, layers, weights(*AB, prefixed("transformer.")), header).scale == 0.5
 
 
+def test_a_scale_that_is_no_number_counts_for_none(
+    tmp_path: Path, layers: dict[str, tuple[int, int]]
+) -> None:
+    header = {"lora_adapter_metadata": '{"transformer.r": 4, "transformer.lora_alpha": 1e999}'}
+    assert read(tmp_path, layers, weights(*AB, prefixed("transformer.")), header).scale == 1.0
+
+
 def test_layers_may_have_other_ranks(tmp_path: Path, layers: dict[str, tuple[int, int]]) -> None:
     tensors = weights(*AB, prefixed("transformer."))
     tensors[f"transformer.{FF}.lora_A.weight"] = torch.ones(9, 192)
@@ -108,6 +115,14 @@ ONE = torch.ones(4, 4)
         (bad(transformer__proj_in__lora_A__weight=None), "half of the weights for proj_in"),
         (bad(transformer__proj_in__lora_A__weight=torch.ones(8, 128)), "different ranks .8 and 4."),
         (bad(transformer__proj_in__lora_A__weight=torch.ones(4, 2048)), "another size of model"),
+        (
+            bad(
+                transformer__proj_in__lora_A__weight=torch.ones(0, 128),
+                transformer__proj_in__lora_B__weight=torch.ones(192, 0),
+            ),
+            "different ranks",
+        ),
+        ({"__only": ONE}, "holds no LoRA"),
         (bad(transformer__transformer_blocks__40__attn1__to_q__lora_A__weight=ONE), "does not have"),
         (bad(transformer__proj_in__weight=ONE), "more than a LoRA"),
         ({"transformer.transformer_blocks.0.attn1.to_q.weight": ONE}, "holds no LoRA. It is a whole model"),

@@ -34,7 +34,7 @@ from ltx_wizard.core.errors import BadInput, NotFound, WizardError
 from ltx_wizard.core.places import EMBEDDED_MODEL
 from ltx_wizard.models.catalog import CATALOG
 from ltx_wizard.models.headers import read_header
-from ltx_wizard.models.recognise import Recognised, recognise, transformer_config
+from ltx_wizard.models.recognise import Recognised, recognise, recognise_configs, transformer_config
 
 PUBLISHED = [
     ("ltx-video-2b-v0.9.safetensors", "2b", "0.9.0", "ltxv-2b-0.9.0"),
@@ -367,6 +367,39 @@ def test_a_folder_with_pickles_only_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     assert words in refusal(tmp_path / "model.safetensors").problem
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("proj_out.weight", ()),
+        ("caption_projection.linear_1.weight", (2048,)),
+        ("transformer_blocks.0.attn2.to_k.weight", (2048,)),
+        ("transformer_blocks." + "9" * 5000 + ".attn1.to_q.weight", (1,)),
+    ],
+)
+def test_names_and_shapes_that_no_model_has_are_refused(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    shapes = {**transformer_shapes("2b"), name: shape}
+    assert refusal(write_header_only(tmp_path / "model.safetensors", shapes)).remedy
+
+
+def test_sizes_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    for shape, offsets in (("[1e999]", "[0, 4]"), ("[1]", "[0, 1e999]")):
+        text = f'{{"a": {{"dtype": "F32", "shape": {shape}, "data_offsets": {offsets}}}}}'.encode()
+        (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+        assert "is no safetensors file" in refusal(tmp_path / "model.safetensors").problem
+
+
+@pytest.mark.parametrize("channels", [5, "256", {"a": 1}])
+def test_a_configuration_of_a_video_encoder_that_is_none_tells_no_version(channels: object) -> None:
+    config = {
+        "_class_name": "LTXVideoTransformer3DModel", "num_layers": 28, "num_attention_heads": 32,
+        "attention_head_dim": 64, "in_channels": 128, "out_channels": 128, "cross_attention_dim": 2048,
+        "caption_channels": 4096,
+    }  # fmt: skip
+    assert recognise_configs("owner/name", config, {"block_out_channels": channels}).vae == ""
 
 
 def test_weights_in_fewer_bits_are_refused(tmp_path: Path) -> None:
