@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import re
 
-from ltx_wizard.core.caption import word_count
+from ltx_wizard.core.caption import clean_caption, word_count
+from ltx_wizard.core.lint import is_refusal, without_refusal
 
 _EXCUSE = re.compile(
-    r"^\W*(?:i'?m sorry|i am sorry|sorry,|i cannot|i can'?t|as an ai\b|(?:i am|i'?m) unable to)",
+    r"^\W*(?:i['’]?m sorry|i am sorry|sorry,|i cannot|i can['’]?t|as an ai\b|(?:i am|i['’]?m) unable to"
+    r"|unfortunately, i\b)",
     re.IGNORECASE,
 )
 _LONGEST_WORD = 45
 _FEWEST_LETTERS = 0.6
 """Of all signs that are no space; English text has about 0.97."""
 
-_LOOP_WORDS, _LOOP_SHARE, _LOOP_LENGTH = 12, 0.4, 8
+_LOOP_WORDS, _LOOP_SHARE, _LOOP_LENGTH = 12, 0.4, 20
 """Words that repeat those before them: so many in a row, that share of the text, in loops so long at most."""
 
 _LITTLE_WORDS = 20
 """A caption that is shorter says too little."""
+
+
+def caption_in(answer: str) -> tuple[str, str]:
+    """The caption in an answer, cleaned; and why it is none, as what_is_wrong says it.
+
+    An excuse among sentences that describe ('I cannot name him.') goes, and they stay.
+    """
+    caption = clean_caption(answer)
+    if is_refusal(caption):
+        rest = without_refusal(caption)
+        caption = rest if word_count(rest) >= _LITTLE_WORDS else caption
+    return caption, what_is_wrong(answer, caption)
 
 
 def what_is_wrong(answer: str, caption: str) -> str:
@@ -28,7 +42,7 @@ def what_is_wrong(answer: str, caption: str) -> str:
     """
     if not caption:
         return "an empty caption"
-    if _EXCUSE.match(caption):
+    if _EXCUSE.match(caption) or is_refusal(caption):
         return "an excuse instead of a caption"
     if _is_no_text(caption):
         return "signs instead of words"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
 
-from ltx_wizard.captioning.answer import what_is_wrong
+from ltx_wizard.captioning.answer import caption_in
 from ltx_wizard.captioning.measured import Kept, MeasuredAhead
-from ltx_wizard.core.caption import clean_caption, flatten
+from ltx_wizard.core.caption import flatten
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.errors import (
     BadSetting,
@@ -293,10 +293,9 @@ class _Work:
 
     def _take(self, clip: Clip, answer: str | WizardError) -> None:
         """Save a caption, or say why there is none."""
-        wrong = self._what_is_wrong(answer)
+        text, wrong = self._read(answer)
         if wrong is None:
-            assert isinstance(answer, str)
-            self._save(clip, clean_caption(answer))
+            self._save(clip, text)
             self.written += 1
             self._same.clear()
             self._report.emit(ClipDone(clip=clip.id))
@@ -313,11 +312,12 @@ class _Work:
                 remedy=wrong.remedy or "Choose another captioner.",
             )
 
-    def _what_is_wrong(self, answer: str | WizardError) -> WizardError | None:
+    def _read(self, answer: str | WizardError) -> tuple[str, WizardError | None]:
+        """The caption, or what is wrong."""
         if isinstance(answer, WizardError):
-            return answer
-        wrong = what_is_wrong(answer, clean_caption(answer))
-        return CaptionerFailed(f"{self._captioner.title} gave {wrong}.", "") if wrong else None
+            return "", answer
+        text, wrong = caption_in(answer)
+        return text, CaptionerFailed(f"{self._captioner.title} gave {wrong}.", "") if wrong else None
 
     def _save(self, clip: Clip, text: str) -> None:
         """Not over what somebody typed while the captioner was thinking."""

@@ -5,13 +5,17 @@ No model here. What is worth changing in a caption is found by lint.py.
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import cast
+
+from ltx_wizard.core.answer_marks import first_turn, is_timed, plain_lines, untimed
 
 MAX_WORDS = 200
 """The guide: LTX-Video responds best to descriptions under 200 words."""
@@ -25,12 +29,21 @@ SLOTS = ("[subject]", "[setting]")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.*?-->|<\|[A-Za-z_]{1,40}\|>", re.DOTALL)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|[A-Za-z]{2,12});")
 _SLOT = re.compile(r"\[[a-z ]{3,20}\]")
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>|^.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_OPEN_THOUGHT = re.compile(r"<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"```\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _MARKS = " `*"
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»"}
-_JSON_KEYS = ("caption", "video_caption", "description", "prompt", "text", "answer", "response", "output")
+_JSON_KEYS = (
+    "caption",
+    "video_caption",
+    "detailed_caption",
+    "more_detailed_caption",
+    "description",
+    "prompt",
+    "text",
+    "answer",
+    "response",
+    "output",
+)
 _CUT_JSON = re.compile(r"^\{\s*\"(?:" + "|".join(_JSON_KEYS) + r")\"\s*:\s*\"((?:[^\"\\]|\\.)*)", re.DOTALL)
 _BULLET = re.compile(r"^\s*(?:[-*•–‣]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+)")
 _LABEL = re.compile(
@@ -42,8 +55,11 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _PREAMBLE = re.compile(
-    r"^(?:(?:sure|certainly|of course|okay|ok|absolutely|alright|great|yes)(?: thing)?[,.:!]+\s*"
-    r"|(?:here(?:'s|’s| is| are)|below is|this is|the following is)\b[^.:!?\n]{0,90}:\s*"
+    r"^(?:(?:sure|certainly|of course|okay|ok|absolutely|alright|great|yes|got it|understood|no problem"
+    r"|definitely|gladly|perfect)(?: thing)?(?:[,.:!]+\s*|\s*[—–-]+\s+)"
+    r"|(?:so,? )?here(?:'s|’s| is| are) (?:my|the|an?|your|one)\b[^.:!?\n]{0,60}\b(?:caption|description"
+    r"|attempt|prompt|summary|answer)\b[^.:!?\n]{0,60}[.:!]\s+"
+    r"|(?:here(?:'s|’s| is| are| it is| you go)|below is|this is|the following is)\b[^.:!?\n]{0,90}:\s*"
     r"|(?:i (?:will|can|would|'ll|have) |i'll |let me )[^.:!?\n]{0,90}[.:!]\s+"
     r"|(?:based on|according to|judging (?:by|from)|looking at|from|as (?:requested|seen in|shown in)|given)"
     r"(?: the)?(?: provided| given| sampled| \d+)*(?: (?:video|clip|frames?|images?|key ?frames?|stills?|"
@@ -60,9 +76,12 @@ _SHOWN = (
     r"|presents?|presenting|portrays?|portraying|illustrates?|showcases?|showcasing|contains?|is (?:about|of))"
 )
 _OPENER = re.compile(
-    rf"^(?:(?:in )?(?:the|this|our)(?: (?:short|brief|given|provided|\w+ing))? {_MEDIUM}(?: {_MEDIUM})?"
+    rf"^(?:(?:throughout|during|over the course of|across) (?:the|this)(?: entire| whole)? {_MEDIUM}(?: {_MEDIUM})?,\s+"
+    rf"|(?:the|this) {_MEDIUM}(?: {_MEDIUM})? is (?=an? (?:[\w-]+,? ){{0,4}}(?:shot|view|close-up|closeup|portrait|scene|clip"
+    r"|video|photo(?:graph)?|recording|sequence|footage|still|render(?:ing)?|painting|illustration)\b)"
+    rf"|(?:in )?(?:the|this|our)(?: (?:short|brief|given|provided|\w+ing))? {_MEDIUM}(?: {_MEDIUM})?"
     rf"(?:,? (?:we|you|one|the viewer|viewers) (?:can |could |may )?(?:clearly )?(?:see|observe|watch|notice|find)s?(?: that)?"
-    rf"|,|\s+(?:opens|begins|starts|ends|opening|starting) (?:with|on)(?: {_SHOWN})?"
+    rf"|,|\s+(?:opens|begins|starts|ends|opening|starting) (?:with|on)(?! (?:her|his|him|their|them|it|its) )(?: {_SHOWN})?"
     rf"|\s+(?:clearly |first |mainly |primarily )?{_SHOWN}(?: us)?(?: that| how)?)\s+"
     rf"|(?:this|it) is (?:a|an|the) (?:short |brief )?{_MEDIUM}(?: {_MEDIUM})? (?:of|showing|that shows|which shows|featuring|about)\s+"
     rf"|(?:an?|some|the) (?:short |brief |\d+-second )?(?:video|clip|footage|image|picture|photo(?:graph)?|sequence|recording)"
@@ -74,9 +93,20 @@ _OPENER = re.compile(
 )
 _FAREWELL = re.compile(
     r"^(?:let me know|i hope|hope this|would you like|if you (?:need|want|would|have|'d)|feel free|please let"
-    r"|do you want|note(?: that)?:|\(?word count|total words|this (?:caption|description|paragraph) )",
+    r"|do you want|(?:please )?note(?: that\b|:)|\(?word count|total words|this (?:caption|description"
+    r"|paragraph) |is there anything|i(?:'ve| have)? (?:avoided|kept|focused|tried|included|followed|described"
+    r"|omitted|aimed) )",
     re.IGNORECASE,
 )
+_IMPRESSION = re.compile(
+    r"^(?!.*\blight)(?:(?:overall|in (?:summary|conclusion|essence)|to summari[sz]e|altogether), .*\b(?:conve|evok"
+    r"|sens|mood|atmosphere|feel|impression|tone|captur|suggest|emphasi|highlight|creat|reflect)"
+    r"|(?:the|its) (?:overall|general) (?:mood|atmosphere|feel|feeling|impression|vibe|ambiance)\b"
+    r"|the mood (?:of the \w+ )?(?:is|feels|appears)\b)",
+    re.IGNORECASE,
+)
+"""What a model makes of it, at the end of nearly every answer: no part of what can be seen."""
+
 _ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)"
 _SENTENCE_END = re.compile(rf"{_ABBREVIATIONS}[.!?…]+[\"'”’)\]]*(?=\s|$)")
 _KEPT_LABELS = {"camera": re.compile(r"\bcamera\b", re.I), "light": re.compile(r"\blight", re.I)}
@@ -85,15 +115,16 @@ _KEPT_LABELS = {"camera": re.compile(r"\bcamera\b", re.I), "light": re.compile(r
 def clean_caption(text: str) -> str:
     """One tidy paragraph out of a model's answer.
 
-    Thoughts, code fences, JSON around it, preambles, openers such as 'The video shows', list markers, quotes
-    around the whole, repeated sentences and goodbyes go. It ends with a whole sentence, after at most
+    Thoughts, code fences, JSON around it, preambles, openers such as 'The video shows', list markers, times,
+    quotes around the whole, repeated sentences, moods and goodbyes go. It ends with a whole sentence, after at most
     MAX_WORDS words. Empty if nothing of substance is left.
     """
-    text = _unwrapped(_OPEN_THOUGHT.sub("", _THOUGHT.sub("", text)).strip())
-    text = _as_prose(text)
+    text = _as_prose(_unwrapped(first_turn(text)))
     text = _without_opening(flatten(text))
-    kept = _unrepeated(without_opener(part) for part in sentences(text) if not _FAREWELL.match(part))
-    text = whole_sentences(without_fragment(" ".join(kept)))
+    said = [untimed(part) for part in sentences(text) if not _FAREWELL.match(part)]
+    kept = _unrepeated(without_opener(part) for part in said)
+    seen = [part for part in kept if not _IMPRESSION.match(part)] or kept
+    text = whole_sentences(without_fragment(_unquoted(" ".join(seen))))
     return text[:1].upper() + text[1:]
 
 
@@ -199,6 +230,8 @@ def _unwrapped(text: str) -> str:
     try:
         return _spoken(json.loads(text)) or text
     except (ValueError, RecursionError):
+        with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # as Python prints it
+            return _spoken(ast.literal_eval(text)) or text
         cut = _CUT_JSON.match(text)
         return cut.group(1).replace('\\"', '"').replace("\\n", " ") if cut else text
 
@@ -210,10 +243,17 @@ def _spoken(value: object) -> str:
     if isinstance(value, list):
         return "\n".join(_spoken(item) for item in cast("list[object]", value))
     if isinstance(value, dict):
-        named = {str(key).lower(): item for key, item in cast("dict[object, object]", value).items()}
+        named = {
+            str(key).strip("<> ").lower(): item for key, item in cast("dict[object, object]", value).items()
+        }
         for key in _JSON_KEYS:
             if named.get(key):
                 return _spoken(named[key])
+        for item in named.values():
+            if isinstance(item, dict) and any(
+                key in _JSON_KEYS for key in cast("dict[object, object]", item)
+            ):
+                return _spoken(cast("object", item))
         return "\n".join(f"- {key}: {_spoken(item)}" for key, item in named.items() if _spoken(item))
     return ""
 
@@ -221,9 +261,8 @@ def _spoken(value: object) -> str:
 def _as_prose(text: str) -> str:
     """List items and labelled lines become sentences; **bold** and the like lose their signs."""
     text = re.sub(r"\*\*(.+?)\*\*|__(.+?)__", lambda match: match.group(1) or match.group(2), text)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not _LABEL.fullmatch(f"{_BULLET.sub('', line)}:")]
-    is_list = sum(bool(_BULLET.match(line) or _LABEL.match(line)) for line in lines) > 1
+    lines = [line for line in plain_lines(text) if not _LABEL.fullmatch(f"{_BULLET.sub('', line)}:")]
+    is_list = sum(bool(_BULLET.match(line) or _LABEL.match(line)) or is_timed(line) for line in lines) > 1
     return " ".join(filter(None, (_as_sentence(line) if is_list else line for line in lines)))
 
 

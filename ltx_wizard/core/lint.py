@@ -120,7 +120,7 @@ def _linted(caption: str, context: Context) -> tuple[Lint, ...]:
     text = " ".join(caption.split())
     if not text:
         return (Lint("missing", "Write what happens in this clip."),)
-    refused = _is_refusal(text)
+    refused = is_refusal(text)
     checks = _refusal_only if refused else _all_rules
     return tuple(found for found in checks(caption, text, context) if found is not None)
 
@@ -272,7 +272,9 @@ def _add(sentence: str) -> str:
 _REFUSAL = re.compile(
     r"\b(?:i(?:'|’)?m (?:sorry|unable|not able|afraid)|i am (?:sorry|unable|not able|afraid|an ai)|i apologi[sz]e|my apologies|(?:we |i )(?:can ?not|can(?:'|’)t|could ?n(?:'|’)t|could not|won(?:'|’)t|do(?:n(?:'|’)t| not) (?:have|see)|am not)\b[^.]{0,40}\b(?:describe|see|view|provide|help|assist|identify|process|access|generate|fulfil+|create|analy[sz]e|watch|determine|ability|able|caption|comment)"
     r"|as an? (?:ai|artificial|large|language|text)\b|language model|unable to (?:view|see|process|provide|assist|describe|access|analy[sz]e|generate|determine|identify|watch)|(?:no|without a|without an|without any) (?:video|image|frame|clip|picture)s? (?:was|were|is|are|has been|have been|provided|attached|given)|please (?:provide|upload|share|attach|send)\b"
-    r"|against my (?:guidelines|policy|policies)|content policy|violates? (?:the|our|my)|not (?:possible|able) to (?:describe|see|view|provide|determine))",
+    r"|against my (?:guidelines|policy|policies)|content policy|violates? (?:the|our|my)|not (?:possible|able) to (?:describe|see|view|provide|determine)"
+    r"|what would you like|how (?:can|may) i (?:help|assist)|(?:would|do) you (?:like|want) me to|you(?:'|’)?(?:ve| have)? (?:shared|uploaded|attached)\b|(?:don(?:'|’)t|do not) (?:actually )?(?:see|have) (?:any |the |an? )?(?:video|image|frame|clip|picture|footage|attachment)"
+    r"|no (?:description|caption) (?:can|could) be|(?:can(?:'|’)?t|cannot|could not|couldn(?:'|’)t) be (?:described|captioned|determined)\b)",
     re.IGNORECASE,
 )  # fmt: skip
 _QUOTED = re.compile(r"[\"“«][^\"”»]*[\"”»]")
@@ -285,8 +287,14 @@ _ABSENT = re.compile(
 )  # fmt: skip
 
 
-def _is_refusal(text: str) -> bool:
+def is_refusal(text: str) -> bool:
+    """Whether it holds a model's excuse, such as 'I cannot watch videos'; what is quoted is no excuse."""
     return _REFUSAL.search(_QUOTED.sub(" ", text)) is not None
+
+
+def without_refusal(text: str) -> str:
+    """Without the sentences that are an excuse."""
+    return _without(flatten(text), _REFUSAL)
 
 
 def _without(text: str, pattern: re.Pattern[str]) -> str:
@@ -494,7 +502,7 @@ _FIXES: dict[str, Callable[[str, Context], str]] = {
     "contradiction": _with_measured_camera,
     "repeats": lambda text, _: without_repeats(" ".join(text.split())),
     "cut_off": lambda text, _: _finish(" ".join(text.split())),
-    "refusal": lambda text, _: _without(flatten(text), _REFUSAL),
+    "refusal": lambda text, _: without_refusal(text),
     "trigger_missing": lambda text, context: f"{context.trigger.strip()} {text.strip()}",
     "trigger_doubled": _one_trigger,
 }

@@ -46,10 +46,49 @@ from ltx_wizard.core.caption import (
         ("'The dog's ball rolls.'", "The dog's ball rolls."),
         ("A close-up shot of a dog.", "A close-up shot of a dog."),
         ("Mr. Brown walks 3.5 metres. He stops.", "Mr. Brown walks 3.5 metres. He stops."),
+        ("</s><s>The image shows a dog.</s><pad>", "A dog."),
+        ("{'<MORE_DETAILED_CAPTION>': 'The image shows a dog. It\\'s brown.'}", "A dog. It's brown."),
+        ("The image is a close-up shot of a dog. It runs.", "A close-up shot of a dog. It runs."),
+        ("Throughout the video, a dog runs.", "A dog runs."),
+        ("The video begins with her dog running.", "The video begins with her dog running."),
+        ("Got it! A dog runs.", "A dog runs."),
+        ("Absolutely — here is the caption: A dog runs.", "A dog runs."),
+        ("Okay, so here's my attempt at a caption.\n\nA dog runs. It jumps.", "A dog runs. It jumps."),
+        ("Certainly! Here it is:\n\n---\n\nA dog runs.\n\n---\n\nLet me know!", "A dog runs."),
+        ("> A dog runs.\n> It jumps.", "A dog runs. It jumps."),
+        ("A dog in a *red* collar chases `it`.", "A dog in a red collar chases it."),
+        ("## Caption\nA dog runs.\n\n## Notes\n- I kept it short.", "A dog runs."),
+        ("A dog runs. I avoided any speculation.", "A dog runs."),
+        (
+            "| Aspect | What |\n|---|:---|\n| Action | A dog runs |\n| Camera | static |",
+            "A dog runs. Camera: static.",
+        ),
+        ("◁think▷A dog?◁/think▷A dog runs.", "A dog runs."),
+        ("<reasoning>A dog?</reasoning><answer>A dog runs.</answer>", "A dog runs."),
+        ("A dog runs.<|endoftext|>Human: What else?", "A dog runs."),
+        ("assistant\nA dog runs.", "A dog runs."),
+        ("A dog runs.\\n\\nIt jumps.", "A dog runs. It jumps."),
+        ('"A dog runs." \n\n(Word count: 3)', "A dog runs."),
+        ("[0:00] A dog runs. [0:02] It jumps.", "A dog runs. It jumps."),
+        ("0:00-0:02: A dog runs\n0:02-0:04: It jumps", "A dog runs. It jumps."),
+        ("At 0.0s, a dog runs. By 2.5 seconds, it jumps.", "A dog runs. It jumps."),
+        ("**0.0 s** – A dog runs.\n**1.5 s** – It jumps.", "A dog runs. It jumps."),
+        ("<0.5 seconds> A dog runs (1.2s).", "A dog runs."),
+        ("Frame 1: A dog runs.\nFrames 2-3: It jumps.", "A dog runs. It jumps."),
+        ("In the first frame, a dog runs. In the last frame, it jumps.", "A dog runs. It jumps."),
+        ("Caption 1: A dog runs.", "A dog runs."),
+        ("A 50 s clock shows 10:30 at 12 fps.", "A 50 s clock shows 10:30 at 12 fps."),
+        ('{"range": "0:00-0:05", "scene": {"caption": "A dog runs."}}', "A dog runs."),
+        ("A dog runs. The overall mood of the image is calm.", "A dog runs."),
+        ("A dog runs. In summary, the clip conveys a sense of joy.", "A dog runs."),
+        ("A dog runs. Overall, warm light creates long shadows.", None),
+        ("The overall mood of the image is calm.", None),
+        ("A dog rolls its eyes*, as one says.", None),
     ],
 )
-def test_answers_of_models_are_tidied(answer: str, caption: str) -> None:
-    assert clean_caption(answer) == caption
+def test_answers_of_models_are_tidied(answer: str, caption: str | None) -> None:
+    """None: it stays as it is."""
+    assert clean_caption(answer) == (answer if caption is None else caption)
 
 
 def test_long_text_ends_with_a_whole_sentence() -> None:
