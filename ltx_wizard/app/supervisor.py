@@ -1,4 +1,4 @@
-"""Starting workers, following them, and explaining their deaths.
+"""Starting workers and following them.
 
 The worker belongs to itself: it outlives the app and is found again by worker.json. A background thread
 follows the events of every job that this app started or reattached to, so that a page that asks has to read
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from ltx_wizard.app.deaths import explain_death, start_mark
 from ltx_wizard.core.documents import read_document
 from ltx_wizard.core.errors import WizardError, explain_os_error
 from ltx_wizard.core.events import Event, EventReader
@@ -34,8 +35,6 @@ STARTING_GRACE_S = 30.0
 KILL_GRACE_S = 90.0
 """Stop means: finish the step, save, exit. On a slow card a step of a large model takes half a minute."""
 _START_TIME_TOLERANCE_S = 2.0
-_KILLED = -9
-"""Exit code of a process that got SIGKILL: from Linux where memory is full, or from a person."""
 _SPIN_COUNT = "1000"
 """Threads that wait spin only briefly, then sleep. Spinning as long as GNU OpenMP likes is fastest alone, but
 where another process wants the same cores a step takes many times longer; never spinning doubles the time
@@ -52,11 +51,13 @@ def launch_worker(folder: JobFolder) -> subprocess.Popen[bytes]:
         "GOMP_SPINCOUNT": _SPIN_COUNT,
         **os.environ,
         "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",  # a library that crashes leaves in the log where it did
         "PYTHONPATH": _python_path(),
     }
     try:
-        folder.log_file.touch()  # a resumed job is as fresh as a new one for others who look
         with folder.log_file.open("ab") as log:
+            log.write(start_mark())  # also: a resumed job is as fresh as a new one for others who look
+            log.flush()
             return subprocess.Popen(
                 [sys.executable, "-m", "ltx_wizard.worker", str(folder.folder)],
                 stdin=subprocess.DEVNULL,
@@ -250,49 +251,8 @@ def _judge(status: JobStatus, alive: bool, folder: JobFolder, exit_code: int | N
         return replace(status, state=JobState.WAITING, problem="", remedy="") if is_old else status
     if status.is_over:
         return status
-    problem, remedy = _explain_death(folder, exit_code)
+    problem, remedy = explain_death(folder, status, exit_code)
     return replace(status, state=JobState.FAILED, progress=None, problem=problem, remedy=remedy)
-
-
-def _explain_death(folder: JobFolder, exit_code: int | None) -> tuple[str, str]:
-    """exit_code: None where this app did not start the worker."""
-    tail = _log_tail(folder.log_file)
-    smaller, kept = _words_for(folder)
-    if "out of memory" in tail.lower():
-        return "The worker ran out of memory.", f"Close other programs, or {smaller}. {kept}"
-    if "No space left" in tail:
-        return "The disk is full.", f"Free some space. {kept}"
-    last = tail.strip().splitlines()[-1] if tail.strip() else "it left no message"
-    if exit_code == _KILLED:
-        problem = f"The worker was ended from outside, most often because memory is full ({last[:200]})."
-        return problem, f"Close other programs, or {smaller}. {kept}"
-    return f"The worker ended without a word ({last[:200]}).", kept
-
-
-def _words_for(folder: JobFolder) -> tuple[str, str]:
-    """(how it needs less memory, what is kept), by kind of job."""
-    try:
-        kind = folder.read_job().settings.kind
-    except WizardError:
-        kind = ""
-    if kind == "caption":
-        return "choose a smaller captioner", "Captions that are written are kept."
-    if kind == "lab":
-        return "choose a smaller size", "Every video that was made is kept. Press 'Go on' to make the rest."
-    if kind == "train":
-        kept = "Everything up to the last checkpoint is kept. Press Resume to go on."
-        return "choose a smaller preset or size", kept
-    return "choose a smaller size", "What was done until then is kept. Start it again to go on."
-
-
-def _log_tail(path: Path, size: int = 4000) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - size))
-            return file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _touch(path: Path) -> None:

@@ -18,6 +18,7 @@ from ltx_wizard.core.errors import JobFailed, NotFound
 from ltx_wizard.core.project import Project, safe_file_stem
 from ltx_wizard.core.report import Report, progress
 from ltx_wizard.core.run import ExportJob, JobFolder, TrainJob
+from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.dataset import read_clips
 from ltx_wizard.interop.export_record import ExportRecord
 from ltx_wizard.interop.key_names import COMFYUI_PREFIX, DIFFUSERS_PREFIX, module_of, to_comfyui, to_diffusers
@@ -141,11 +142,16 @@ def verify(file: Path, comfyui_file: Path, spec: ModelSpec) -> list[str]:
     if loaded != expected:
         raise _failed(file, f"diffusers loads {len(loaded)} of its {len(expected)} layers")
     return [
-        f"diffusers loads it: all {len(expected)} layers found in {spec.title}.",
+        f"diffusers loads it: {_all_of(len(expected), 'layer')} found in {spec.title}.",
         f"ComfyUI form: all {len(comfyui)} keys start with '{COMFYUI_PREFIX}' and name a layer of the model.",
         "Both files hold the same weights.",
-        f"{lively} of {len(expected)} layers carry a change.",
+        f"{lively} of {plural(len(expected), 'layer')} {'carries' if lively == 1 else 'carry'} a change.",
     ]
+
+
+def _all_of(count: int, noun: str) -> str:
+    """1, 'layer' -> 'its one layer is'; 60, 'layer' -> 'all 60 layers are'."""
+    return f"its one {noun} is" if count == 1 else f"all {plural(count, noun)} are"
 
 
 def _read_checkpoint(run: JobFolder, step: int) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ltx_wizard.app import jobs
+from ltx_wizard.app.monitor import log_tail
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobState
 from ltx_wizard.core.units import plural
@@ -23,7 +24,9 @@ def outcome_card(project: Project, busy: str, kinds: Collection[str]) -> Markup 
         return ""
     status, what = jobs.status(last), jobs.describe(last)
     if status.state is JobState.FAILED:
-        return error_card(f"{what.capitalize()} ended early: {status.problem}", status.remedy)
+        log = log_tail(last.log_file)
+        details = f"{last.log_file}\n\n{log}" if log else ""
+        return error_card(f"{what.capitalize()} ended early: {status.problem}", status.remedy, details)
     if status.state is JobState.STOPPED:
         return notice(f"You stopped {what}. What was done by then is kept.", "info")
     if not status.warnings:

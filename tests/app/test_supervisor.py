@@ -223,7 +223,8 @@ def test_a_job_that_was_written_just_now_may_still_start(project: Project) -> No
     [
         ("torch.OutOfMemoryError: CUDA out of memory. Tried", "ran out of memory"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
-        ("first\nSegmentation fault", "without a word (Segmentation fault)"),
+        ("first\nSegmentation fault", "crashed: segmentation fault"),
+        ("first\nlast", "without a word (last)"),
         ("", "it left no message"),
     ],
 )

@@ -265,6 +265,19 @@ def test_a_lora_made_elsewhere_is_written_in_both_forms_with_its_alpha_folded(
     assert len(record.verified) == 4
 
 
+def test_what_was_verified_is_said_of_one_layer_as_of_many(project: Project, run: JobFolder) -> None:
+    file, comfyui = _export(project, run)
+    many = verify(file, comfyui, EMBEDDED)
+    assert " layers are found in " in many[0] and many[3].endswith(" layers carry a change.")
+    for path in (file, comfyui):
+        weights = load_file(path)
+        kept = [key for key in weights if "transformer_blocks.0.attn1.to_q." in key]
+        save_file({key: weights[key] for key in kept}, path)
+    one = verify(file, comfyui, EMBEDDED)
+    assert "its one layer is found in" in one[0]
+    assert one[3] == "1 of 1 layer carries a change."
+
+
 def test_a_lora_of_another_size_is_not_written_and_says_why(project: Project, tmp_path: Path) -> None:
     name = "diffusion_model.transformer_blocks.0.attn1.to_q"
     other = {f"{name}.lora_A.weight": torch.ones(4, 2048), f"{name}.lora_B.weight": torch.ones(2048, 4)}
