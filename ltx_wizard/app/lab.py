@@ -11,7 +11,7 @@ from typing import cast
 
 from ltx_wizard.app import datasets, jobs, recipes
 from ltx_wizard.app.exports import refuse_strength
-from ltx_wizard.app.lab_loras import checkpoint_lora, checkpoints, digest, is_there, recipe_of
+from ltx_wizard.app.lab_loras import checkpoint_lora, checkpoints, digest, is_run_there, is_there, recipe_of
 from ltx_wizard.app.memory_plan import bucket_counts
 from ltx_wizard.core.documents import validate_document
 from ltx_wizard.core.errors import BadDocument, BadInput, BadSetting, NotFound, NotReady, explain_os_error
@@ -42,10 +42,16 @@ _FIRST_PROMPTS = 2
 
 def current(project: Project) -> Lab:
     """What is asked for, or, before anything was, a proposal: the checkpoints of the newest run and the
-    prompts of its samples. Raises NotReady without a LoRA, BadDocument for a damaged lab.json.
+    prompts of its samples. What a deleted run left in the grid is not asked for any more: nothing on the page
+    could take it out. Raises NotReady without a LoRA, BadDocument for a damaged lab.json.
     """
     folder = LabFolder(project)
-    return folder.read() if folder.exists() else _proposal(project)
+    if not folder.exists():
+        return _proposal(project)
+    lab = folder.read()
+    gone = {lora.id for lora in lab.loras if lora.run and not is_run_there(project, lora)}
+    kept = tuple(lora_id for lora_id in lab.grid.loras if lora_id not in gone)
+    return lab.model_copy(update={"grid": lab.grid.model_copy(update={"loras": kept})})
 
 
 def choose(project: Project, **changes: object) -> Lab:

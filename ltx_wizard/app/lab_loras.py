@@ -90,6 +90,11 @@ def is_there(project: Project, lora: LabLora | None) -> bool:
     return lora is None or project.path(lora.file).is_file()
 
 
+def is_run_there(project: Project, lora: LabLora) -> bool:
+    """Whether the run that it is a checkpoint of was not deleted; a single checkpoint may be."""
+    return (project.runs_folder / lora.run).is_dir()
+
+
 def recipe_of(project: Project, run: str) -> Recipe:
     """What a run was trained with."""
     settings = jobs.find_run(project, run).read_job().settings

@@ -222,6 +222,9 @@ def test_a_run_that_is_gone_leaves_the_lab_to_the_others(trained: Project) -> No
     lab.choose(trained, loras=["0001-test@100", f"{other.name}@100"])
     lab.keep(trained, f"{other.name}@100", 0.75)
     shutil.rmtree(other.folder)
+    assert lab.current(trained).grid.loras == ("0001-test@100",), "its rows could not be taken out"
+    shown = {place.wanted.lora.run for place in lab_view.view(trained).places if place.wanted.lora}
+    assert shown == {"0001-test"}
     lab_tests.ask(trained, "strength")
     assert lab.current(trained).tests["strength"].loras == ("0001-test@100",)
     assert lab.choose(trained, strengths=[1]).grid.strengths == (0.0, 1.0)
