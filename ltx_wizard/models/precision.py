@@ -18,6 +18,12 @@ KIB, MIB = 1024, 1024**2
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Source: glibc, malloc.h."""
 
+_FP16_LOSS_SCALE = 2.0**14
+"""The loss is a mean over some 2^18 numbers, so the gradient of each is near the smallest that fp16 has. With
+the embedded model at 1,536 tokens, gradients of the LoRA were 2.7 % off without it, and 0.16 % off with
+anything from 2^8 to 2^18 (fp16 on a CPU, 2026-12-01). bf16 has the range of fp32 and needs none.
+"""
+
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -31,6 +37,11 @@ def storage_dtype(memory: MemorySettings, device: torch.device) -> torch.dtype:
     exactness.
     """
     return torch.float32 if device.type == "cpu" else _DTYPES[memory.precision]
+
+
+def loss_scale(memory: MemorySettings, device: torch.device) -> float:
+    """What the loss is multiplied by before the backward pass, and gradients are divided by after it."""
+    return _FP16_LOSS_SCALE if storage_dtype(memory, device) is torch.float16 else 1.0
 
 
 def autocast(memory: MemorySettings, device: torch.device) -> AbstractContextManager[None]:

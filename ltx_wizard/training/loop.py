@@ -52,7 +52,7 @@ from ltx_wizard.dataset.held_out import held_out_clips
 from ltx_wizard.models.catalog import find_model
 from ltx_wizard.models.lora import add_lora, lora_weights, set_lora_weights
 from ltx_wizard.models.ltx_video import TextEmbedding, load_transformer
-from ltx_wizard.models.precision import peak_memory_gib, training_device
+from ltx_wizard.models.precision import loss_scale, peak_memory_gib, training_device
 from ltx_wizard.models.recompute import enable_recompute
 from ltx_wizard.models.weights import find_files, shift_range
 from ltx_wizard.training.checkpoint import (
@@ -227,6 +227,7 @@ class Training:
         self._parameters = add_lora(transformer, recipe.lora, recipe.seed)
         if recipe.memory.gradient_checkpointing:
             enable_recompute(transformer, dropout=recipe.lora.dropout > 0)
+        self._loss_scale = loss_scale(recipe.memory, objective.device)
         self._optimizer = build_optimizer(recipe.optimizer, self._parameters)
         self._batches = Batches(examples, recipe.data, stable_seed(recipe.seed, "batches"))
         self._fixed = fixed_set(examples, recipe.validation.loss_clips, recipe.model)
@@ -351,8 +352,12 @@ class Training:
             loss = self._objective.loss(
                 self._transformer, self._batches.next(), torch.Generator().manual_seed(seed)
             )
-            (loss / count).backward()
+            (loss * self._loss_scale / count).backward()
             total += loss.detach() / count
+        if self._loss_scale != 1.0:
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad /= self._loss_scale
         return float(total)
 
     def _saves_at(self, step: int) -> bool:

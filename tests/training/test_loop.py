@@ -90,6 +90,17 @@ def test_the_same_seed_gives_the_same_lora_and_another_seed_another(dataset: Pro
     assert not same_weights(first, other)
 
 
+def test_a_loss_that_is_scaled_for_the_number_format_trains_the_same_weights(
+    dataset: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = short_recipe(2, **{"optimizer.max_grad_norm": 0.05})
+    plain, scaled = new_run(dataset, recipe), new_run(dataset, recipe)
+    assert main([str(plain.folder)]) == 0
+    monkeypatch.setattr(loop, "loss_scale", lambda *_: 2.0**14)
+    assert main([str(scaled.folder)]) == 0
+    assert same_weights(read_lora(plain, 2), read_lora(scaled, 2))
+
+
 def test_a_stopped_run_saves_its_step_and_resumes_to_the_same_weights(dataset: Project) -> None:
     straight, stopped = new_run(dataset, short_recipe(9)), new_run(dataset, short_recipe(9))
     main([str(straight.folder)])
