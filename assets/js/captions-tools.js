@@ -8,6 +8,7 @@
     missing: "no caption", short: "too few words", long: "too many words", motion: "no movement", camera: "no camera", light: "no light",
     contradiction: "against the measured camera", opener: "'The video shows ...'", absent: "says what is absent", same_text: "repeated between clips",
     repeats: "a sentence twice", cut_off: "ends in the middle", slots: "brackets to fill in", refusal: "a model's excuse", markup: "characters to clean",
+    language: "another language", tags: "tags, no sentences", times: "names times",
     trigger_missing: "trigger word missing", trigger_doubled: "trigger word doubled",
   };
   const icons = {

@@ -30,6 +30,7 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.*?-->|<\|[A-Za-z_]{1,40}\|>", 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|[A-Za-z]{2,12});")
 _SLOT = re.compile(r"\[[a-z ]{3,20}\]")
 _FENCED = re.compile(r"```\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+_MARKDOWN = re.compile(r"\*\*\S|```|^\s*(?:#{1,6}\s|\{\s*[\"'])")
 _MARKS = " `*"
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»"}
 _JSON_KEYS = (
@@ -72,7 +73,7 @@ _PREAMBLE = re.compile(
 )
 _MEDIUM = r"(?:video|clip|footage|image|scene|picture|photo(?:graph)?|frames?|sequence|shot|film|animation|recording)"
 _SHOWN = (
-    r"(?:shows?|showing|depicts?|depicting|features?|featuring|captures?|capturing|displays?|displaying"
+    r"(?:(?:appears|seems) to (?:show|depict|feature|capture)|shows?|showing|depicts?|depicting|features?|featuring|captures?|capturing|displays?|displaying"
     r"|presents?|presenting|portrays?|portraying|illustrates?|showcases?|showcasing|contains?|is (?:about|of))"
 )
 _OPENER = re.compile(
@@ -202,12 +203,17 @@ def word_count(text: str) -> int:
 
 
 def has_markup(text: str) -> bool:
-    """HTML tags or entities, line breaks, or characters that cannot be printed."""
-    if _TAG.search(text) or _ENTITY.search(text):
+    """HTML tags or entities, markdown, JSON, line breaks, or characters that cannot be printed."""
+    if _TAG.search(text) or _ENTITY.search(text) or _MARKDOWN.search(text):
         return True
     return not text.isprintable() and any(
         _is_control(letter) or letter in "\n\r\t\v\f\u2028\u2029" for letter in text
     )
+
+
+def unmarked(text: str) -> str:
+    """One line of plain text out of HTML, markdown, JSON or a list."""
+    return flatten(_as_prose(_unwrapped(text.strip())))
 
 
 def has_slots(text: str) -> bool:

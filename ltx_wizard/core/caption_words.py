@@ -188,6 +188,47 @@ _VERBS = [
     "glitter",
     "go",
     "grab",
+    "grope",
+    "backflip",
+    "cartwheel",
+    "moonwalk",
+    "twerk",
+    "sashay",
+    "canter",
+    "parry",
+    "slap",
+    "squint",
+    "frown",
+    "smirk",
+    "sneer",
+    "sob",
+    "weep",
+    "hum",
+    "narrate",
+    "click",
+    "unplug",
+    "unbox",
+    "simmer",
+    "sizzle",
+    "decorate",
+    "garnish",
+    "submerge",
+    "rappel",
+    "shimmer",
+    "sparkle",
+    "materialise",
+    "materialize",
+    "teleport",
+    "sculpt",
+    "solder",
+    "purr",
+    "growl",
+    "hiss",
+    "cuddle",
+    "caress",
+    "curtsy",
+    "tiptoe",
+    "snowboard",
     "grasp",
     "graze",
     "greet",
@@ -888,11 +929,12 @@ _SOFT = r"(?:\s+(?:slowly|gently|quickly|smoothly|steadily|slightly|gradually|su
 _CAMERA = re.compile(
     r"\b(?:cameras?|camerawork|cinematograph\w*|close-?\s?ups?|closeups?|viewpoint|vantage(?: point)?|point of view|pov|lens(?:es)?|hand-?\s?held|tripod|gimbal|steadicam"
     r"|doll(?:y|ies|ied|ying)|zoom(?:s|ed|ing)? (?:in|out)|zooms?|zooming|bokeh|depth of field|fish-?eye|macro|telephoto|time-?lapse|over-the-shoulder|first-person|third-person|selfie"
-    r"|(?:wide|medium|long|full|tracking|static|aerial|establishing|overhead|drone|crane|still|single|steady|moving|fixed|panning|following|close|tight|low|high|two|master|insert|cowboy|reverse|frontal|profile|side|eye-level|angle|waist|chest|head-and-shoulders|locked-off|continuous|slow-motion|reaction|group|panoramic|ground-level|top-down|extreme|travelling|traveling|stationary|locked)[ -]shots?"
+    r"|(?:wide|medium|long|full|tracking|static|aerial|establishing|overhead|drone|crane|still|single|steady|moving|fixed|panning|following|close|tight|low|high|two|master|insert|cowboy|reverse|frontal|profile|side|eye-level|angle|waist|chest|head-and-shoulders|locked-off|continuous|slow-motion|reaction|group|panoramic|ground-level|top-down|extreme|travelling|traveling|stationary|locked|full-body|arc|orbit|orbiting|product|beauty|exterior|interior)(?:[ -](?:wide|medium|long|close|angle|exterior|interior|outdoor|indoor|studio|tracking|handheld))?[ -]shots?"
     r"|shots? (?:is|are|from|starts?|begins?|opens?|stays?|holds?|remains?|widens?|tightens?|moves?|pulls?|pushes|taken|ends?|follows?|frames?|tracks?|pans?|tilts?|does|that|of(?! (?:espresso|coffee|whisk|vodka|tequila|rum|gin|liquor|vaccine|caffeine|syrup)))|(?:in|within) (?:one|a single) (?:continuous )?(?:take|shot)|(?:the|this|a|one) shot\b(?! of)"
     r"|(?:filmed|shot|seen|viewed|photographed|captured|recorded|watched|observed|framed|looking|pictured|shown) (?:straight |directly |diagonally |slightly |closely |entirely |mostly |just )?(?:down |up |in |on |head-on|tightly|centrally|symmetrically|loosely|frontally|handheld|sideways|steadily)?(?:\b(?:from|at|through|in profile|with a|against|between|overhead|waist|chest|side-on|head-on|close))\b"
     r"|framed|framing|reframe[sd]?|(?:low|high|wide|eye-level|eye level|dutch|overhead|top-down|bird'?s?-?eye|worm'?s-eye|ground-level|three-quarter|side|front|rear|oblique|canted|tilted|steep|narrow|camera)[ -](?:angles?|views?|perspectives?)"
-    r"|views? (?:from|of the|pans?|tilts?|moves?|rises?|glides?|tracks?|zooms?|stays?|is (?:static|fixed|still|from|wide))|(?:aerial|bird's-eye|birds-eye|panoramic|first-person) (?:view|perspective|footage)|perspective"
+    r"|views? (?:from|of the|pans?|tilts?|moves?|rises?|glides?|tracks?|zooms?|stays?|is (?:static|fixed|still|from|wide))|(?:aerial|bird's-eye|birds-eye|panoramic|first-person) (?:view|perspective|footage)|perspective|(?:isometric|establishing|webcam|dashcam|bodycam|security[- ]cam\w*|side-scrolling) (?:views?|footage|perspective)|(?:drone|dashcam|webcam|phone|cctv) footage"
+    r"|(?:the|a) drone (?:camera|slowly |smoothly |gently )?(?:hovers?|flies|glides?|rises?|climbs?|descends?|circles?|orbits?|drifts?|follows?|moves?|tilts?|pushes|pulls?|ascends?|sweeps?|passes|tracks?)|bullet[- ]time|whip-pan|side-scrolling|shot on (?:an?|the) \w+|screen recording|vlog(?:-style)?|at eye level|eye-level|tracking from|slow push in|crane up|crane down|jib|in one take|one-take"
     rf"|(?:pan(?:s|ned|ning)?|tilt(?:s|ed|ing)?){_SOFT}\s+(?:to the )?(?:left|right|up|down|across|over|along|upwards?|downwards?|leftwards?|rightwards?|sideways|from|with|toward)"
     r"|(?:slow|gentle|quick|smooth|steady|fast|gradual|subtle|whip) (?:pan|tilt|push-in|pull-back|zoom|dolly)|push-?in|pull-?back|pull-?out|rack focus|(?:out of|in|into|shifts?|pulls?) focus|from (?:a |an )?(?:low|high|overhead|eye-level|bird's-eye|slightly elevated|elevated|steep) (?:angle|position|height|viewpoint|vantage)"
     r"|at (?:eye|ground|waist|chest|table|water|shoulder|knee|head|counter|street|floor) (?:level|height)|from (?:directly )?(?:overhead|above|below))\b",
@@ -907,7 +949,7 @@ _LIGHT = re.compile(
     rf"\b(?:light(?!{_NOT_LIGHT})|lights|lit|lighting|lighted|sunlight|sunlit|sun|suns|sunny|sunbeams?|sunrays?|sunshine|sunset|sunrise|dawn|dusk|golden hour|blue hour|overcast|cloudy|cloudless|shadows?|shadowed|shadowy|shade|shaded|shady|shading"
     rf"|(?:bright(?:er|est)?|dark(?:er|est)?|dim(?:mer|mest)?)(?!,?{_NOT_LIGHT})|brightly|brightness|brightens?|brightening|dimly|dims|darkness|darkens?|darkening|glow(?:s|ed|ing)?|aglow|backlit|back-lit|backlight\w*|backlight|silhouettes?|silhouetted|neon|lamps?|lamplight|lamplit|lanterns?|candles?|candlelight|candlelit|moonlight|moonlit|moon|starlight|starlit"
     r"|daylight|daytime|haze|hazy|gloom|gloomy|luminous|luminosity|illuminat\w+|shin(?:es|ing)|shone|shimmer\w*|glint\w*|gleam\w*|glar(?:e|es|ing)|glisten\w*|flicker\w*|sparkl\w+|spotlights?|spotlit|headlights?|streetlights?|streetlamps?|torchlight|firelight|floodlights?|floodlit|stage lights?|rim-?lit|contrasty|high contrast|low contrast|contrast|exposure|overexposed|underexposed|fluorescent|incandescent|tungsten"
-    r"|leds?|noon|midday|mid-day|morning|afternoon|evening|twilight|nighttime|night|nightfall|midnight|rays?|beams?|halo|reflected light|translucent|pitch-black|black and white|monochrome|low-key|high-key|chiaroscuro|sunflare|flare|flares|blazing|radian(?:t|ce)|ambient|diffused?|sodium|strobes?|strobing|laser|dappled|dusky|murky|foggy|misty|fog|mist|highlights|glossy reflections?|(?:sky|skies) (?:is|are|turns?|grows?|stays?) (?:\w+ )?(?:white|gr[ea]y|pale|orange|pink|red|purple|clear|blue)|(?:white|gr[ea]y|pale|orange|pink|red|purple|clear|stormy) (?:sky|skies))\b",
+    r"|leds?|noon|midday|mid-day|morning|afternoon|evening|twilight|nighttime|night|nightfall|midnight|rays?|beams?|halo|reflected light|translucent|pitch[- ]black|softbox(?:es)?|lightning|bonfires?|campfires?|fireworks|black and white|monochrome|low-key|high-key|chiaroscuro|sunflare|flare|flares|blazing|radian(?:t|ce)|ambient|diffused?|sodium|strobes?|strobing|laser|dappled|dusky|murky|foggy|misty|fog|mist|highlights|glossy reflections?|(?:sky|skies) (?:is|are|turns?|grows?|stays?) (?:\w+ )?(?:white|gr[ea]y|pale|orange|pink|red|purple|clear|blue)|(?:white|gr[ea]y|pale|orange|pink|red|purple|clear|stormy) (?:sky|skies))\b",
     re.IGNORECASE,
 )
 

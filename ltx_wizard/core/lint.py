@@ -15,6 +15,7 @@ from enum import Enum
 from functools import lru_cache
 
 from ltx_wizard.core import caption_words as words_of
+from ltx_wizard.core.answer_marks import untimed
 from ltx_wizard.core.caption import (
     MAX_WORDS,
     MIN_WORDS,
@@ -25,6 +26,7 @@ from ltx_wizard.core.caption import (
     has_slots,
     normalised,
     sentences,
+    unmarked,
     whole_sentences,
     without_fragment,
     without_opener,
@@ -120,8 +122,10 @@ def _linted(caption: str, context: Context) -> tuple[Lint, ...]:
     text = " ".join(caption.split())
     if not text:
         return (Lint("missing", "Write what happens in this clip."),)
-    refused = is_refusal(text)
-    checks = _refusal_only if refused else _all_rules
+    if is_refusal(text):
+        checks = _refusal_only
+    else:
+        checks = _foreign_only if is_foreign(text) else _tags_only if _is_tags(text) else _all_rules
     return tuple(found for found in checks(caption, text, context) if found is not None)
 
 
@@ -219,7 +223,8 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
     return [
         _when(words > MAX_WORDS, "long", f"{words} words: shorten it to {MAX_WORDS}.", "Cut after a sentence"),
         _when(words < MIN_WORDS, "short", f"Only {words} words: say what moves, what it looks like, and where."),
-        _when(has_markup(caption), "markup", "It holds HTML, line breaks or characters that cannot be printed.", "Clean the text"),
+        _when(has_markup(caption), "markup", "It holds HTML, markdown, line breaks or characters that cannot be printed.", "Clean the text"),
+        _when(_names_times(plain), "times", "It names times or frames of the video: say what happens, one thing after the other.", "Take the times out"),
         _when(has_slots(text), "slots", "Replace the words in brackets by what can be seen."),
         _when(has_opener(text), "opener", "Start with the action, not with 'The video shows'.", "Start with the action"),
         _when(_ABSENT.search(plain) is not None, "absent", "Say what is there: the model takes 'there is no dog' for a dog.", _absent_fix(plain)),
@@ -234,9 +239,19 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
 
 
 def _refusal_only(_caption: str, text: str, _context: Context) -> list[Lint | None]:
-    rest = _without(text, _REFUSAL)
+    rest = without_refusal(text)
     fix = "Drop that sentence" if word_count(rest) >= MIN_WORDS else ""
     return [Lint("refusal", "This is a model's excuse, not a caption. Write it, or caption it again.", fix)]
+
+
+def _foreign_only(_caption: str, text: str, context: Context) -> list[Lint | None]:
+    message = "The model reads English: write this caption in English. Nothing else was looked at here."
+    return [Lint("language", message), *_trigger_rules(text, context)]
+
+
+def _tags_only(_caption: str, text: str, context: Context) -> list[Lint | None]:
+    message = "These are tags: the model reads sentences. Say what moves, what it looks like, and where."
+    return [Lint("tags", message), *_trigger_rules(text, context)]
 
 
 def _trigger_rules(text: str, context: Context) -> list[Lint | None]:
@@ -294,7 +309,7 @@ def is_refusal(text: str) -> bool:
 
 def without_refusal(text: str) -> str:
     """Without the sentences that are an excuse."""
-    return _without(flatten(text), _REFUSAL)
+    return " ".join(part for part in sentences(flatten(text)) if not is_refusal(part))
 
 
 def _without(text: str, pattern: re.Pattern[str]) -> str:
@@ -307,6 +322,54 @@ def _absent_fix(plain: str) -> str:
     gone = [part for part in sentences(plain) if _ABSENT.search(part)]
     is_safe = bool(_without(plain, _ABSENT)) and all(_ABSENT.match(part) for part in gone)
     return "Drop that sentence" if is_safe else ""
+
+
+# Other languages, tags and times --------------------------------------------------------------------------
+
+_WORD = re.compile(r"[^\W\d_]+")
+_ENGLISH = frozenset(
+    _WORD.findall("the a an and of with to his her its from at into while is are as behind over")
+)
+_FOREIGN = frozenset(
+    _WORD.findall(
+        "der die das und mit ein eine einen einem einer ist auf dem den von sich le la les un une des du et dans avec "
+        "sur qui est au el los las una con por del y que lo gli di che nel della il e os um uma com em da het een van "
+        "op met och en på av är med i w na z się jest og som til bir ve bu"
+    )
+)
+_FOREIGN_SHARE, _ENGLISH_SHARE, _FEWEST_WORDS = 0.2, 0.08, 6
+"""Small words make up about a third of a text in any of these languages."""
+
+_TAGS, _WORDS_A_TAG = 6, 3.0
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text is in another language than English, as its letters or its small words tell."""
+    letters = [letter for letter in _QUOTED.sub(" ", text) if letter.isalpha()]
+    latin = sum(letter < "\u0250" for letter in letters)
+    if letters and latin < len(letters) / 2:
+        return True
+    words = _WORD.findall(text.lower())
+    if len(words) < _FEWEST_WORDS:
+        return False
+    foreign, english = (sum(word in known for word in words) / len(words) for known in (_FOREIGN, _ENGLISH))
+    return foreign >= _FOREIGN_SHARE and english < _ENGLISH_SHARE
+
+
+def _is_tags(text: str) -> bool:
+    """Whether it is a list such as '1girl, solo, long hair, outdoors', as image models take it."""
+    parts = [part.split() for part in re.split(r"[,;]", text) if part.strip()]
+    if len(parts) < _TAGS or len(sentences(text)) > 1:
+        return False
+    return sum(map(len, parts)) / len(parts) < _WORDS_A_TAG and not ends_whole(text)
+
+
+def _names_times(plain: str) -> bool:
+    return any(untimed(part) != part for part in sentences(plain))
+
+
+def _without_times(text: str) -> str:
+    return " ".join(filter(None, map(untimed, sentences(flatten(text)))))
 
 
 # Unfinished sentences -------------------------------------------------------------------------------------
@@ -494,7 +557,8 @@ def _one_trigger(text: str, context: Context) -> str:
 
 _FIXES: dict[str, Callable[[str, Context], str]] = {
     "long": lambda text, _: whole_sentences(" ".join(text.split())),
-    "markup": lambda text, _: flatten(text),
+    "markup": lambda text, _: unmarked(text),
+    "times": lambda text, _: _without_times(text),
     "opener": lambda text, _: without_opener(" ".join(text.split())),
     "absent": lambda text, _: _without(flatten(text), _ABSENT),
     "camera": lambda text, context: _appended(text, (context.measured or Measured()).camera_sentence()),

@@ -206,3 +206,45 @@ def test_the_lint_of_500_captions_takes_little_time() -> None:
     took_s = perf_counter() - began
     print(f"500 captions in {took_s:.2f} s")
     assert took_s < 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Eine Frau in einem roten Mantel geht über eine Steinbrücke und winkt. Die Kamera folgt ihr.",
+        "Una mujer con un abrigo rojo camina por un puente de piedra. La cámara la sigue desde atrás.",
+        "Une femme dans un manteau rouge marche sur le pont et salue un bateau. La caméra la suit.",
+        "一位穿着红色外套的女士走过一座石桥，风吹起她的头发。镜头从后面跟随她。",
+        "Женщина в красном пальто идёт по каменному мосту. Камера следует за ней.",
+    ],
+)
+def test_another_language_is_said_and_not_taken_for_missing_parts(text: str) -> None:
+    assert [found.rule for found in lint(text)] == ["language"]
+
+
+def test_english_with_names_and_signs_of_other_languages_is_english() -> None:
+    text = "A man reads a sign '営業中 本日休業 ありがとうございます' aloud at the Café del Mar in La Paz."
+    assert "language" not in [found.rule for found in lint(text)]
+
+
+def test_tags_are_called_tags() -> None:
+    tags = "1girl, solo, long hair, blue eyes, school uniform, standing, outdoors, masterpiece, best quality"
+    assert [found.rule for found in lint(tags)] == ["tags"]
+    assert [found.rule for found in lint(tags, Context(trigger="zorbi"))] == ["tags"]
+    text = "A dog, a cat, a hen, a cow, a goose and a horse run over the yard."
+    assert "tags" not in [found.rule for found in lint(text)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "after"),
+    [
+        ("times", "[0:00] A dog runs. At 2.0 s, it jumps.", "A dog runs. It jumps."),
+        ("markup", "**A dog** runs over a `lawn`.", "A dog runs over a lawn."),
+        ("markup", '{"caption": "A dog runs."}', "A dog runs."),
+        ("markup", "## Caption\n- A dog runs\n- It jumps", "A dog runs. It jumps."),
+    ],
+)
+def test_times_and_markdown_are_found_and_taken_out(rule: str, before: str, after: str) -> None:
+    assert rule in [found.rule for found in lint(before)]
+    assert apply_fix(before, rule) == after
+    assert rule not in [found.rule for found in lint(after)]
