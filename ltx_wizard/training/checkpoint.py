@@ -6,6 +6,7 @@ whole, by one rename. Random numbers need no place here: they follow from the se
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ from ltx_wizard.core.run import JobFolder
 LORA_FILE = "lora.safetensors"
 _OPTIMIZER_FILE = "optimizer.safetensors"
 _STATE_FILE = "state.json"
+_FULL = ("code: 28,", "No space", "code: 122,", "uota exceeded", "code: 112,", "os error 112)")
+"""How a full disk or quota reads: on Linux and macOS, and as Windows numbers it."""
+
 _PAGED = {"state1", "state2"}
 """What bitsandbytes makes with get_state_buffer (0.50, optim/optimizer.py)."""
 
@@ -51,13 +55,15 @@ def save_checkpoint(
     spared: Collection[int] = (),
 ) -> Path:
     """Write one checkpoint, then delete the oldest beyond `keep`, but for the steps `spared`. Raises NoSpace
-    or NoPermission; older ones stay.
+    or NoPermission; older ones stay. A later one that lies there was damaged and passed over: it is not
+    counted, and stays until its step is saved again.
     """
     final = folder.checkpoint_folder(state.step)
     partial = final.with_name(f".{final.name}.partial")
     tensors, scalars = _flatten(optimizer)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in final.parent.glob(".step-*.partial"):  # of a run that was killed while it saved
+            shutil.rmtree(left, ignore_errors=True)
         partial.mkdir(parents=True)
         _save(dict(lora), partial / LORA_FILE)
         _save(tensors, partial / _OPTIMIZER_FILE)
@@ -70,7 +76,8 @@ def save_checkpoint(
     except WizardError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    for step in folder.saved_steps()[:-keep]:
+    until_now = [step for step in folder.saved_steps() if step <= state.step]
+    for step in until_now[:-keep]:
         if step not in spared:
             shutil.rmtree(folder.checkpoint_folder(step), ignore_errors=True)
     return final
@@ -165,11 +172,15 @@ def _unwrapped(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    """Raises NoSpace where the disk is full: the library reports that as an error of its own."""
+    """On the disk itself: an older checkpoint is deleted next, and power may fail. Raises NoSpace where the
+    disk is full: the library reports that as an error of its own.
+    """
     try:
         save_file(tensors, path, metadata={"format": "pt"})
+        with path.open("rb+") as written:
+            os.fsync(written.fileno())
     except SafetensorError as error:
-        if "code: 28" in str(error) or "No space" in str(error):
+        if any(words in str(error) for words in _FULL):
             raise NoSpace(
                 problem="The disk is full: the checkpoint could not be saved.",
                 remedy="Free some space, then press Resume. Older checkpoints are unchanged.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -236,11 +237,57 @@ def test_only_the_newest_are_kept_and_one_step_can_be_saved_again(tmp_path: Path
     ]
 
 
+def test_a_damaged_one_that_was_passed_over_does_not_count_as_newer(tmp_path: Path) -> None:
+    """A run that goes on before it keeps what it saves until then."""
+    folder, optimizer = JobFolder(tmp_path), adamw(parameters())
+    for step in (1, 2, 4):
+        save(folder, step, optimizer, keep=9)
+    (folder.checkpoint_folder(4) / "lora.safetensors").write_bytes(b"half")
+    save(folder, 3, optimizer, keep=1)
+    assert newest_good_step(folder, SilentReport()) == 3
+    assert folder.saved_steps() == [3, 4]
+
+
+def test_what_a_kill_left_half_written_goes_with_the_next_save(tmp_path: Path) -> None:
+    folder, optimizer = JobFolder(tmp_path), adamw(parameters())
+    (tmp_path / "checkpoints" / ".step-000002.partial").mkdir(parents=True)
+    (tmp_path / "checkpoints" / ".step-000002.partial" / "lora.safetensors").write_bytes(b"half")
+    save(folder, 5, optimizer)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000005"]
+
+
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, optimizer = JobFolder(tmp_path), adamw(parameters())
+    save(folder, 1, optimizer, keep=1)
+    synced: list[str] = []
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        assert folder.saved_steps() == [1]
+        synced.extend(
+            path.name
+            for path in (tmp_path / "checkpoints" / ".step-000002.partial").iterdir()
+            if path.stat().st_ino == os.fstat(descriptor).st_ino
+        )
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    save(folder, 2, optimizer, keep=1)
+    assert {"lora.safetensors", "optimizer.safetensors"} <= set(synced)
+    assert folder.saved_steps() == [2]
+
+
 @pytest.mark.parametrize(
     "error",
     [
         OSError(28, "No space left on device"),
         SafetensorError('Error while serializing: Io(Os { code: 28, message: "No space left on device" })'),
+        SafetensorError("Error while serializing: I/O error: Disk quota exceeded (os error 122)"),
+        SafetensorError(
+            "Error while serializing: I/O error: There is not enough space on the disk. (os error 112)"
+        ),
     ],
 )
 def test_a_full_disk_is_said_and_leaves_the_older_checkpoints(
