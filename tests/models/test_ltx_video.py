@@ -168,6 +168,25 @@ def test_clips_are_encoded_and_normalised_as_the_pipeline_decodes_them(embedded:
     assert torch.allclose(ours, theirs[0], atol=1e-4)
 
 
+def test_every_shade_reaches_a_video_encoder_in_few_bits_as_near_as_they_can_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = load_vae(EMBEDDED, find_files(EMBEDDED), MemorySettings(), CPU)
+    encoder.vae.to(torch.bfloat16)
+    seen: list[torch.Tensor] = []
+    encode = encoder.vae.encode
+
+    def watch(pixels: torch.Tensor) -> Any:
+        seen.append(pixels)
+        return encode(pixels)
+
+    monkeypatch.setattr(encoder.vae, "encode", watch)
+    shades = np.arange(256, dtype=np.uint8).repeat(12).reshape(1, 32, 32, 3)
+    encoder.encode(shades)
+    exact = torch.from_numpy(shades).permute(3, 0, 1, 2)[None].double() / 127.5 - 1
+    assert torch.equal(seen[0], exact.to(torch.bfloat16))
+
+
 @pytest.mark.parametrize("spec", [EMBEDDED, CAUSAL], ids=["plain", "causal"])
 def test_what_training_predicts_is_what_the_pipeline_predicts(spec: Any) -> None:
     """The very tensors that the sampling pipeline gives its transformer, put through the training side's
