@@ -511,3 +511,65 @@ def test_every_refusal_says_what_to_do(put: Make) -> None:
     with pytest.raises(WizardError) as error:
         read_dataset(put("notes.md", "x"))
     assert "Choose the folder" in error.value.remedy
+
+
+def test_utf16_without_a_mark_is_told_by_its_null_characters(put: Make) -> None:
+    for index, encoding in enumerate(("utf-16-le", "utf-16-be")):
+        put(f"{index}.mp4")
+        put(f"{index}.txt", "A cat runs.".encode(encoding))
+    assert set(captions(put("0.mp4").parent).values()) == {"A cat runs."}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("captions.csv", '"videos/a.mp4","A cat runs."\n"videos/b.mp4","A dog, barking, sits."\n'),
+        ("captions.csv", '1;A cat runs.;videos/a.mp4\n2;"A dog, barking, sits.";videos/b.mp4\n'),
+        ("metadata.tsv", "file_name\tcaption\nvideos/a.mp4\tA cat runs.\nb.mp4\tA dog, barking, sits.\n"),
+        ("data.csv", 'video_name,video_caption\na.mp4,A cat runs.\nb,"A dog, barking, sits."\n'),
+        (
+            "annotations.json",
+            '{"info": {}, "videos": [{"file_name": "a.mp4", "caption": "A cat runs."},'
+            ' {"file_name": "b.mp4", "caption": "A dog, barking, sits."}]}',
+        ),
+    ],
+)
+def test_tables_as_other_people_write_them(videos: Path, put: Make, name: str, text: str) -> None:
+    """Without a header, with tabs, with other names, and with the videos one folder further down."""
+    assert captions(put(name, text)) == TWO
+
+
+def test_a_name_that_lies_in_two_folders_is_not_guessed(videos: Path, put: Make) -> None:
+    put("more/a.mp4")
+    found = read_dataset(put("data.csv", "video,caption\na.mp4,x\nb.mp4,y\n"))
+    assert [entry.named for entry in found.entries] == ["b.mp4"]
+    assert [item.name for item in found.left_out] == ["a.mp4"]
+
+
+def test_videos_that_a_table_does_not_name_are_told(put: Make) -> None:
+    for index in range(8):
+        put(f"{index}.mp4")
+    put("7.txt", "Beside it.")
+    found = read_dataset(put("metadata.jsonl", '{"file_name": "0.mp4", "text": "x"}\n').parent)
+    assert len(found.entries) == 1
+    (note,) = found.notes
+    assert note.startswith("7 files in this folder not named in metadata.jsonl, and so not imported: 1.mp4,")
+    assert note.endswith("and 2 more.")
+
+
+@pytest.mark.parametrize("texts", ["labels", "captions"])
+def test_captions_in_a_folder_of_their_own(videos: Path, put: Make, texts: str) -> None:
+    for name, caption in TWO.items():
+        put(f"{texts}/{Path(name).stem}.txt", caption)
+    put(f"{texts}/c.txt", "Of nothing.")
+    assert captions(videos) == TWO
+    assert [item.name for item in read_dataset(videos).left_out] == [f"{texts}/c.txt"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(put: Make) -> None:
+    for folder in ("10_cat", "5_dog"):
+        put(f"{folder}/1.mp4")
+        put(f"{folder}/1.txt", "é".encode("latin-1"))
+    found = read_dataset(put("10_cat/1.mp4").parent.parent)
+    assert [entry.named for entry in found.entries] == ["10_cat/1.mp4", "5_dog/1.mp4"]
+    assert [item.name for item in found.left_out] == ["10_cat/1.txt", "5_dog/1.txt"]

@@ -13,7 +13,20 @@ from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.units import plural
 from ltx_wizard.media.video import IMAGE_SUFFIXES
 
-CAPTION_COLUMNS = ("caption", "text", "prompt", "description", "captions", "prompts", "long_caption")
+CAPTION_COLUMNS = (
+    "caption",
+    "text",
+    "prompt",
+    "description",
+    "captions",
+    "prompts",
+    "long_caption",
+    "detailed_caption",
+    "video_caption",
+    "image_caption",
+    "caption_text",
+    "short_caption",
+)
 MEDIA_COLUMNS = (
     "video",
     "media_path",
@@ -28,6 +41,12 @@ MEDIA_COLUMNS = (
     "video_file",
     "image_file",
     "media",
+    "filepath",
+    "video_name",
+    "image_name",
+    "clip_path",
+    "videoid",
+    "video_id",
 )
 """Names by which the trainers call them, the usual first. Upper and lower case are alike."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ltx_wizard.core.caption import storable
 from ltx_wizard.core.clip import Rejected
 from ltx_wizard.core.errors import BadInput, NoPermission, WizardError
 from ltx_wizard.core.units import plural
@@ -43,7 +44,28 @@ def repeated_folders(folder: Path) -> list[Path]:
 
 def read_repeated_folders(folder: Path, inner: Sequence[Path]) -> FoundDataset:
     """kohya's 'N_name' folders. The repeats are named in the notes: here every clip is seen equally often."""
-    return joined("kohya folders", folder, [read_sidecars(item) for item in inner], _repeats(inner))
+    return joined(
+        "kohya folders", folder, [read_sidecars(item, root=folder) for item in inner], _repeats(inner)
+    )
+
+
+def read_caption_folder(folder: Path) -> FoundDataset | None:
+    """Videos in one folder and their captions in another ('videos' and 'labels', as CogVideoX has them); None
+    where it is not so.
+    """
+    files = {inner: files_in(inner) for inner in folders_in(folder)}
+    media = [inner for inner, held in files.items() if any(map(is_media, held))]
+    texts = [
+        inner
+        for inner, held in files.items()
+        if inner not in media and held and all(file.suffix.lower() in SIDECAR_SUFFIXES for file in held)
+    ]
+    if len(media) != 1 or len(texts) != 1:
+        return None
+    reader = _Sidecars(SIDECAR_SUFFIXES, first_line=False, root=folder)
+    reader.add(media[0], 0, texts[0])
+    title = f"videos in '{media[0].name}' and captions in '{texts[0].name}'"
+    return FoundDataset(title, folder, tuple(reader.entries), (*reader.out, *reader.orphans))
 
 
 def read_sidecars(
@@ -52,14 +74,16 @@ def read_sidecars(
     suffixes: Sequence[str] = SIDECAR_SUFFIXES,
     first_line: bool = False,
     depth: int = 0,
+    root: Path | None = None,
 ) -> FoundDataset:
     """Each video or image of a folder with the caption beside it, where there is one.
 
     suffixes: of the captions, the first that is there counts. first_line: the file holds several captions,
-    one a line, as SimpleTuner reads it. depth: how far to go into the folders within.
+    one a line, as SimpleTuner reads it. depth: how far to go into the folders within. root: the folder that
+    files are named from; None: this one.
     Raises NotFound or NoPermission.
     """
-    reader = _Sidecars(tuple(suffix.lower() for suffix in suffixes), first_line)
+    reader = _Sidecars(tuple(suffix.lower() for suffix in suffixes), first_line, root or folder)
     reader.add(folder, depth)
     orphans = reader.orphans if any(entry.caption for entry in reader.entries) else []
     notes = (
@@ -89,16 +113,18 @@ def joined(title: str, place: Path, parts: Sequence[FoundDataset], notes: Sequen
 class _Sidecars:
     """Collects what several folders hold."""
 
-    def __init__(self, suffixes: tuple[str, ...], first_line: bool) -> None:
+    def __init__(self, suffixes: tuple[str, ...], first_line: bool, root: Path) -> None:
         self._suffixes = suffixes
         self._first_line = first_line
+        self._root = root
         self.entries: list[Entry] = []
         self.out: list[Rejected] = []
         self.orphans: list[Rejected] = []
         self.several = 0
         self._folders = 0
 
-    def add(self, folder: Path, depth: int) -> None:
+    def add(self, folder: Path, depth: int, captions: Path | None = None) -> None:
+        """captions: where they lie; None: beside the videos."""
         self._folders += 1
         if self._folders > _MOST_FOLDERS:
             raise BadInput(
@@ -106,13 +132,16 @@ class _Sidecars:
                 remedy="Choose the folder of the dataset itself.",
             )
         files = files_in(folder)
-        texts = {file.name.lower(): file for file in files if file.suffix.lower() in self._suffixes}
+        beside = files if captions is None else files_in(captions)
+        texts = {file.name.lower(): file for file in beside if file.suffix.lower() in self._suffixes}
         used: set[str] = set()
         for file in files:
             if is_media(file):
                 self._add_file(file, texts, used)
         self.orphans += [
-            _orphan(file) for name, file in texts.items() if name not in used and _is_orphan(file)
+            _orphan(file, self._named(file))
+            for name, file in texts.items()
+            if name not in used and _is_orphan(file)
         ]
         for inner in folders_in(folder) if depth else []:
             with suppress(NoPermission):
@@ -127,8 +156,11 @@ class _Sidecars:
             try:
                 caption = self._caption(texts[name])
             except WizardError as error:
-                self.out.append(left_out(texts[name].name, error))
-        self.entries.append(Entry(file.name, file, caption))
+                self.out.append(left_out(self._named(texts[name]), error))
+        self.entries.append(Entry(self._named(file), file, caption))
+
+    def _named(self, file: Path) -> str:
+        return file.relative_to(self._root).as_posix()
 
     def _caption(self, file: Path) -> str:
         text = read_dataset_text(file)
@@ -146,9 +178,9 @@ def _is_orphan(file: Path) -> bool:
     return file.suffix.lower() != ".json" and not _NO_CAPTION_NAMES.match(file.stem)
 
 
-def _orphan(file: Path) -> Rejected:
+def _orphan(file: Path, named: str) -> Rejected:
     return Rejected(
-        name=file.name,
+        name=storable(named),
         problem=f"There is no video or image called {file.stem} beside it.",
         remedy="Put the video into that folder, or give both the same name.",
     )

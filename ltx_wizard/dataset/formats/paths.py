@@ -7,11 +7,12 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ltx_wizard.core.caption import storable
-from ltx_wizard.core.errors import BadInput, NotFound, explain_os_error
+from ltx_wizard.core.errors import BadInput, NotFound, WizardError, explain_os_error
 from ltx_wizard.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 MEDIA_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
 
+_MOST_FOLDERS = 100
 _ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -19,19 +20,41 @@ def find_media(named: str, base: Path) -> Path:
     """The video or image that a dataset in the folder `base` names.
 
     A relative path lies in that folder. An absolute one is used where it exists; of a dataset that was moved,
-    the same file is looked for in the folder. A name without an ending gets that of a file that is there.
+    the same file is looked for in the folder. A name without an ending gets that of a file that is there; one
+    that is not there is looked for in the folders beside the table, and taken if it lies in one of them.
     Raises NotFound, or BadInput for a path that leads out of the folder, or for an address on the internet.
     """
     for candidate in _candidates(named, base):
-        if _is_file(candidate):
-            return candidate
-        for suffix in MEDIA_SUFFIXES if not is_media(candidate) else ():
-            if _is_file(candidate.with_name(candidate.name + suffix)):
-                return candidate.with_name(candidate.name + suffix)
+        found = _with_ending(candidate)
+        if found is not None:
+            return found
+    below = _one_folder_down(named.strip(), base)
+    if below is not None:
+        return below
     raise NotFound(
         problem=f"The dataset names {storable(named)}, and it is not there.",
         remedy="Put the file where the dataset looks for it, then import again: what is here already stays.",
     )
+
+
+def _with_ending(candidate: Path) -> Path | None:
+    """The file, if it is there; a name without an ending gets that of a file that is."""
+    if _is_file(candidate):
+        return candidate
+    endings = MEDIA_SUFFIXES if not is_media(candidate) else ()
+    longer = (candidate.with_name(candidate.name + ending) for ending in endings)
+    return next((path for path in longer if _is_file(path)), None)
+
+
+def _one_folder_down(named: str, base: Path) -> Path | None:
+    if _absolute_parts(named) is not None:
+        return None
+    try:
+        inner = folders_in(base)[:_MOST_FOLDERS]
+    except WizardError:
+        return None
+    found = [path for folder in inner if (path := _with_ending(folder / named.replace("\\", "/")))]
+    return found[0] if len(found) == 1 else None
 
 
 def find_folder(named: str, base: Path) -> Path:

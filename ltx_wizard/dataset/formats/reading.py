@@ -15,6 +15,7 @@ from ltx_wizard.dataset.formats.entries import FoundDataset
 from ltx_wizard.dataset.formats.folders import (
     DEEP,
     joined,
+    read_caption_folder,
     read_repeated_folders,
     read_sidecars,
     repeated_folders,
@@ -27,6 +28,7 @@ _FIRST_TABLES = ("dataset", "metadata", "captions")
 """Names that the trainers use, in the order in which they are looked for."""
 
 _SETTINGS = ("dataset.toml", "multidatabackend.json", "concepts.json")
+_NAMED = 5
 _PACKED = (".parquet", ".arrow", ".zip", ".gz", ".7z", ".rar")
 
 
@@ -79,10 +81,10 @@ def _read_folder(folder: Path) -> FoundDataset:
     files = files_in(folder)
     table = _known_table(files)
     if table is not None:
-        return _read_known_table(table, folder)
+        return _told_unnamed(_read_known_table(table, folder), files)
     lists = find_lists(folder, {file.name for file in files})
     if lists is not None:
-        return read_lists(*lists)
+        return _told_unnamed(read_lists(*lists), files)
     archives = [file for file in files if file.suffix.lower() == ARCHIVE_SUFFIX]
     if archives and not any(map(is_media, files)):
         return read_archives(archives, folder)
@@ -96,10 +98,22 @@ def _read_folder(folder: Path) -> FoundDataset:
     return _read_parts(folder) if other is None else _read_only_table(other, folder)
 
 
+def _told_unnamed(found: FoundDataset, files: Sequence[Path]) -> FoundDataset:
+    """With a note on the videos in the folder that its table does not name: they are not imported."""
+    named = {entry.file for entry in found.entries}
+    others = [file.name for file in files if is_media(file) and file not in named]
+    if not others or not found.entries:
+        return found
+    shown = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED} more" if len(others) > _NAMED else "")
+    table = found.title.rsplit(", ", 1)[-1]
+    note = f"{plural(len(others), 'file')} in this folder not named in {table}, and so not imported: {shown}."
+    return replace(found, notes=(*found.notes, note))
+
+
 def _known_table(files: Sequence[Path]) -> Path | None:
     """The settings or the table of a folder, by the names that trainers give them."""
     by_name = {file.name.lower(): file for file in files}
-    tables = [f"{stem}{suffix}" for stem in _FIRST_TABLES for suffix in (".json", ".jsonl", ".csv")]
+    tables = [f"{stem}{suffix}" for stem in _FIRST_TABLES for suffix in TABLE_SUFFIXES]
     return next((by_name[name] for name in (*_SETTINGS, *tables) if name in by_name), None)
 
 
@@ -142,7 +156,7 @@ def _read_parts(folder: Path) -> FoundDataset:
         parts = [_read_file(table) for table in tables]
         title = f"{parts[0].title.split(',')[0]} in {plural(len(parts), 'folder')}"
         return joined(title, folder, parts)
-    return _captioned_or_nothing(read_sidecars(folder, depth=DEEP), folder)
+    return read_caption_folder(folder) or _captioned_or_nothing(read_sidecars(folder, depth=DEEP), folder)
 
 
 def _table_of(folder: Path) -> Path | None:

@@ -23,7 +23,7 @@ from ltx_wizard.dataset.formats.entries import (
 from ltx_wizard.dataset.formats.paths import find_media, is_media
 from ltx_wizard.dataset.formats.text import numbered_lines, read_dataset_text
 
-TABLE_SUFFIXES = (".json", ".jsonl", ".csv")
+TABLE_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
 
 _TITLES = {
     "video": "LTX-2 ltx-trainer",
@@ -56,7 +56,7 @@ def read_table(path: Path, base: Path | None = None) -> FoundDataset:
     """
     text = read_dataset_text(path)
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if suffix in (".csv", ".tsv"):
         return _dataset(path, _csv_lines(text, path.name), [], base or path.parent)
     if suffix == ".jsonl":
         bad: list[Rejected] = []
@@ -68,9 +68,9 @@ def read_json_table(path: Path, content: object, base: Path | None = None) -> Fo
     """As read_table, of JSON that is parsed already."""
     if isinstance(content, dict):
         whole = cast("dict[str, object]", content)
-        rows = whole.get("data")
-        if isinstance(rows, list):
-            return read_json_table(path, cast("object", rows), base)
+        rows = _rows_in(whole)
+        if rows is not None:
+            return read_json_table(path, rows, base)
         return _map_dataset(path, whole, base or path.parent)
     if not isinstance(content, list):
         raise _no_table(path.name)
@@ -83,6 +83,24 @@ def read_json_table(path: Path, content: object, base: Path | None = None) -> Fo
         else:
             bad.append(_bad_row(path.name, where, "is not an object with a caption and a path"))
     return _dataset(path, lines, bad, base or path.parent)
+
+
+def _rows_in(content: Mapping[str, object]) -> object | None:
+    """The rows of {"data": [...]}, or of the only list of objects that name videos, by whatever name."""
+    if isinstance(content.get("data"), list):
+        return content["data"]
+    lists = [
+        value
+        for value in content.values()
+        if isinstance(value, list) and any(map(_names_media, cast("list[object]", value)))
+    ]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _names_media(row: object) -> bool:
+    return isinstance(row, dict) and any(
+        column in MEDIA_COLUMNS for column in _lowered(cast("dict[str, object]", row))
+    )
 
 
 def parse_json(text: str, name: str) -> object:
@@ -184,14 +202,31 @@ def _csv_lines(text: str, name: str) -> list[_Line]:
         csv.field_size_limit(before)
     if not rows:
         raise _no_table(name)
-    header = [column.strip().lower() for column in rows[0][1]]
-    for number, row in rows[1:]:
+    header, body = _header(rows)
+    for number, row in body:
         if len(row) > len(header):
             raise BadDocument(
                 problem=f"{name}, line {number} has {len(row)} fields; the header has {len(header)}.",
                 remedy='Put captions with commas in "double quotes".',
             )
-    return [_Line(f"line {number}", dict(zip(header, row, strict=False))) for number, row in rows[1:]]
+    return [_Line(f"line {number}", dict(zip(header, row, strict=False))) for number, row in body]
+
+
+def _header(rows: Sequence[tuple[int, list[str]]]) -> tuple[list[str], Sequence[tuple[int, list[str]]]]:
+    """The names of the columns, and the rows below. Where the first row holds a video already, there is no
+    header: then that column holds the videos, and of the others the one with the longest texts the captions.
+    """
+    first = [field.strip().lower() for field in rows[0][1]]
+    place = next((index for index, field in enumerate(first) if is_media(Path(field))), None)
+    if place is None or set(first) & {*MEDIA_COLUMNS, *CAPTION_COLUMNS}:
+        return first, rows[1:]
+    lengths = [sum(len(row[index]) for _, row in rows if index < len(row)) for index in range(len(first))]
+    lengths[place] = -1
+    header = [f"column {index + 1}" for index in range(len(first))]
+    header[place] = MEDIA_COLUMNS[0]
+    if len(first) > 1:
+        header[lengths.index(max(lengths))] = CAPTION_COLUMNS[0]
+    return header, rows
 
 
 def _first_text(values: Mapping[str, object], columns: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Text files of a dataset: UTF-8 with or without a byte order mark, or UTF-16 with one; any line ends."""
+"""Text files of a dataset: UTF-8 or UTF-16, each with or without a byte order mark; any line ends."""
 
 from __future__ import annotations
 
@@ -42,4 +42,7 @@ def numbered_lines(text: str) -> list[tuple[int, str]]:
 def _encoding(raw: bytes) -> str:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(raw) > 1 and raw[start::2].count(0) > len(raw) / 4:  # no text has null characters
+            return encoding
     return "utf-8-sig"
