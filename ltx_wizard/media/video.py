@@ -33,8 +33,11 @@ from ltx_wizard.media.timing import average_fps, frames_shown_at, is_variable, u
 MIN_SIDE_PX = 32
 """Smallest width and height that any of the models takes."""
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv",
+    ".flv", ".3gp", ".ogv",
+)  # fmt: skip
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mp3,wav,aac,flac"
 """Formats that hold their own data. Playlists are left out: they can name other files and addresses."""
@@ -48,8 +51,14 @@ _MAY_MOVE = ("webp", "png")
 """Images that can hold a film, which the video library does not read."""
 
 _FIRST_PICTURE_ONLY = "It moves, but only its first picture is used. Save it as MP4 to use its motion."
+_WITH_ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "gbrap", "ya8", "ya16")
+"""How formats of pictures that may have transparent parts begin."""
+
+_OPAQUE = 250
+
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _JPEG_QUALITY = 82
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 """A picture: uint8 [H, W, 3], red green blue."""
@@ -227,14 +236,25 @@ def decode(path: Path, *, hurry: bool = False) -> Iterator[TimedFrame]:
 
 
 def to_rgb(frame: TimedFrame, height_px: int = 0) -> Frame:
-    """A decoded frame as shown: square pixels, rotated. height_px: scaled to this height; 0: full size."""
+    """A decoded frame as shown: square pixels, rotated, with white behind transparent parts.
+
+    height_px: scaled to this height; 0: full size.
+    """
     width, height = _square_size(frame)
     quarter_turns = _quarter_turns(frame)
     if height_px:
         scale = height_px / (width if quarter_turns % 2 else height)
         width, height = max(2, round(width * scale)), max(2, round(height * scale))
-    array = np.asarray(frame.picture.to_ndarray(format="rgb24", width=width, height=height), dtype=np.uint8)
+    form = "rgba" if _has_alpha(frame.picture) else "rgb24"
+    array = np.asarray(frame.picture.to_ndarray(format=form, width=width, height=height), dtype=np.uint8)
+    if form == "rgba":
+        alpha = array[:, :, 3:].astype(np.uint16)
+        array = ((array[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     return np.ascontiguousarray(np.rot90(array, quarter_turns)) if quarter_turns else array
+
+
+def _has_alpha(picture: av.video.VideoFrame) -> bool:
+    return picture.format.name.startswith(_WITH_ALPHA)
 
 
 def shown_size(frame: TimedFrame) -> tuple[int, int]:
@@ -337,6 +357,8 @@ def _video_warnings(first: av.video.VideoFrame, frames: int, declared_frames: in
     transfer = _HDR_TRANSFERS.get(int(first.color_trc))
     if transfer:
         found.append(f"This is HDR video ({transfer}): its colours will look pale. Convert it to SDR first.")
+    if _has_alpha(first) and first.to_ndarray(format="rgba")[:, :, 3].min() < _OPAQUE:
+        found.append("Its transparent parts are shown white.")
     if first.interlaced_frame:
         found.append("This video is interlaced: motion shows combs. Deinterlace it first.")
     return tuple(found)
@@ -538,6 +560,11 @@ def _refuse_short(path: Path, available: int, frames: int) -> None:
 def _not_a_video(path: Path, error: Exception) -> BadMediaFile:
     with path.open("rb") as file:
         head = file.read(4096)
+    if head.startswith(_LFS_POINTER):
+        return BadMediaFile(
+            problem=f"{_name(path)} is only a note of Git LFS: the video itself was not downloaded.",
+            remedy="Run 'git lfs pull' in its folder, or download it without git, then import again.",
+        )
     if _looks_like_text(head):
         return BadMediaFile(
             problem=f"{_name(path)} is a text file, not a video.",

@@ -329,6 +329,13 @@ def test_a_folder_gives_its_media_by_name(inbox: Path) -> None:
     assert [path.name for path in media_files_in(inbox)] == ["a.jpg", "b.MP4", "d.gif"]
 
 
+def test_files_of_cameras_and_older_programs_are_found_in_a_folder(inbox: Path) -> None:
+    names = ["a.MTS", "b.m2ts", "c.mpg", "d.wmv", "e.3gp", "f.flv", "g.bmp"]
+    for name in [*names, "notes.doc"]:
+        (inbox / name).touch()
+    assert [path.name for path in media_files_in(inbox)] == names
+
+
 def test_a_folder_that_does_not_exist_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
         media_files_in(tmp_path / "gone")

@@ -40,7 +40,7 @@ def write_raw(
         if rotation:
             stream.set_display_rotation(rotation)
         for index, picture in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture, format="rgba" if picture.shape[2] == 4 else "rgb24")
             frame.pts, frame.time_base = (pts[index] if pts else index), Fraction(1, 30)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -147,6 +147,24 @@ def test_transparent_parts_are_white(tmp_path: Path) -> None:
     path = tmp_path / "t.png"
     Image.new("RGBA", (64, 64), (200, 0, 0, 0)).save(path)
     assert next(read_frames(path)).min() == 255
+
+
+def test_transparent_parts_of_a_video_are_white(tmp_path: Path) -> None:
+    pictures = np.full((4, 64, 64, 4), (200, 0, 0, 255), np.uint8)
+    solid = write_raw(tmp_path / "solid.mov", pictures, codec="qtrle", pixels="argb")
+    assert probe(solid).warnings == ()
+    assert next(read_frames(solid))[0, 0].tolist() == [200, 0, 0]
+    pictures[:, :32, :, 3] = 0
+    path = write_raw(tmp_path / "t.mov", pictures, codec="qtrle", pixels="argb")
+    assert probe(path).warnings == ("Its transparent parts are shown white.",)
+    picture = next(read_frames(path))
+    assert picture[:32].min() == 255
+    assert picture[32, 0].tolist() == [200, 0, 0]
+
+
+def test_a_note_of_git_lfs_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n")
+    assert "only a note of Git LFS" in problem_of(tmp_path / "v.mp4")
 
 
 def test_grey_of_sixteen_bits_keeps_its_shades(tmp_path: Path) -> None:

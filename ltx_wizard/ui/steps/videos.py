@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from ltx_wizard.app.datasets import ImportReport
 
 _FILE_TYPES = [
-    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".jpg", ".jpeg", ".png", ".webp", ".txt", ".json"
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv",
+    ".flv", ".3gp", ".ogv", ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".txt", ".json",
 ]  # fmt: skip
 """Captions may be dropped along with their videos."""
 
@@ -63,7 +64,7 @@ def build(page: Page) -> StepView:
                 elem_id="videos-folder",
             )
             with gr.Row(elem_classes="wz-inline"):
-                add_folder = gr.Button("Add this folder", elem_id="videos-add-folder", size="sm")
+                add_folder = gr.Button("Add it", elem_id="videos-add-folder", size="sm")
                 ordinary = gr.Checkbox(
                     label="Ordinary videos (regularisation)",
                     elem_id="videos-regularisation",
@@ -191,7 +192,8 @@ def _lists(project: Project, sources: list[Source], rejected: list[Rejected]) ->
         return empty_state(
             "film",
             "No videos yet",
-            "Drop files above, or give a folder. mp4, mov, mkv, webm, avi, gif; jpg, png, webp.",
+            "Drop files above, or give a folder. Videos: mp4, mov, mkv, webm, avi, gif. Images: jpg, png, "
+            "webp. Captions may come along as .txt files of the same names.",
         )
     return h(
         "div",
