@@ -325,7 +325,7 @@ def _loaded_after(statement: str, home: Path) -> set[str]:
         env={**os.environ, "LTX_WIZARD_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=360,
         check=False,
     )
     assert done.returncode == 0, done.stderr

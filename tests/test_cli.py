@@ -181,7 +181,7 @@ def test_wrong_options_end_with_2_and_say_where_to_read(words: list[str], proble
 
 def test_ui_starts_the_window_with_its_own_options() -> None:
     process = started("ui", "--help")
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     assert "--listen" in out
     assert "--no-browser" in out
@@ -534,7 +534,7 @@ def test_ctrl_c_asks_the_worker_to_stop(practice: Project, make_video: MakeVideo
     process = started("split", "--project", practice.folder)
     read_until(process, "Finding scenes: ")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "Press Ctrl+C again" in out
     assert err.startswith("Stopped: finding scenes.\nWhat to do: ")
@@ -555,7 +555,7 @@ def test_a_second_ctrl_c_ends_a_worker_that_does_not_stop(practice: Project, mak
     process.send_signal(signal.SIGINT)
     read_until(process, "Press Ctrl+C again")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "Ended before the step was done." in err
     assert not jobs.is_active(job)

@@ -81,7 +81,7 @@ def _sample(project: Project, lora: Path) -> SampleJob:
     )  # fmt: skip
 
 
-def _done(job: JobFolder, patience_s: float = 400) -> JobStatus:
+def _done(job: JobFolder, patience_s: float = 1200) -> JobStatus:
     """The status of a job once it has finished well."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:

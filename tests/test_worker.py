@@ -34,7 +34,7 @@ WEDGE = """
 import time
 from pathlib import Path
 Path({flag!r}).touch()
-time.sleep(60)
+time.sleep(600)
 """
 
 FULL_DISK = """
@@ -81,7 +81,7 @@ def run_worker(folder: Path, library: Path | None = None) -> int:
             stdout=log,
             stderr=log,
             env={**os.environ, "PYTHONPATH": path},
-            timeout=120,
+            timeout=360,
             check=False,
         ).returncode
 
@@ -173,7 +173,7 @@ def test_a_folder_without_a_job_is_refused_and_nothing_is_made(tmp_path: Path) -
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert done.returncode == 1
@@ -189,7 +189,7 @@ def test_without_a_folder_it_says_how_it_is_used() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode != 0
@@ -300,7 +300,7 @@ def test_a_killed_worker_leaves_no_end_and_the_app_explains_it(
     wait_until(flag.exists)
     assert Supervisor().status(job).state is JobState.RUNNING
     child.kill()
-    child.wait(timeout=20)
+    child.wait(timeout=120)
     assert final_events(job) == []
     status = Supervisor().status(job)
     assert status.state is JobState.FAILED
@@ -318,7 +318,7 @@ def test_a_job_after_a_killed_one_ends_as_its_own_events_say(with_video: Project
     assert job.status().state is JobState.FINISHED
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -108,7 +108,7 @@ def test_a_report_is_shown_until_it_is_closed_or_another_job_was_started(with_cl
     assert caption_jobs.outcome(with_clips) is None
 
 
-def wait(job: JobFolder, seconds: float = 90) -> JobFolder:
+def wait(job: JobFolder, seconds: float = 270) -> JobFolder:
     end = time.monotonic() + seconds
     while jobs.is_active(job) or not job.status().is_over:
         assert time.monotonic() < end, job.status()

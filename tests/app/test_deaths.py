@@ -74,7 +74,7 @@ def test_a_worker_that_really_crashes_leaves_in_its_log_where_it_did(
     (tmp_path / "sitecustomize.py").write_text("import ctypes\nctypes.string_at(0)\n", encoding="utf-8")
     monkeypatch.setattr(supervisor, "_python_path", lambda: str(tmp_path))
     child = supervisor.launch_worker(folder)
-    code = child.wait(timeout=60)
+    code = child.wait(timeout=180)
     assert code != 0
     problem, remedy = explain_death(folder, JobStatus(), None)  # as after a restart of the app: no exit code
     assert "crashed" in problem and "string_at (" in problem

@@ -52,7 +52,7 @@ def server(hf_home: Path) -> Iterator[FakeHub]:
         yield fake
 
 
-def wait(job: JobFolder, seconds: float = 60) -> JobFolder:
+def wait(job: JobFolder, seconds: float = 180) -> JobFolder:
     end = time.monotonic() + seconds
     while jobs.is_active(job) or not downloads.status(job).is_over:
         assert time.monotonic() < end, downloads.status(job)
@@ -61,7 +61,7 @@ def wait(job: JobFolder, seconds: float = 60) -> JobFolder:
 
 
 def wait_for_bytes(model: str, count: int) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while (progress := downloads.view(model).progress) is None or progress.done < count:
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -26,7 +26,7 @@ def cut(filmed: Project) -> Project:
     return filmed
 
 
-def wait(job: JobFolder, seconds: float = 30) -> JobFolder:
+def wait(job: JobFolder, seconds: float = 180) -> JobFolder:
     end = time.monotonic() + seconds
     while not jobs.status(job).is_over:
         assert time.monotonic() < end, jobs.status(job)

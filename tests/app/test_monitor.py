@@ -170,7 +170,7 @@ def test_a_log_of_one_endless_line_shows_its_end(tmp_path: Path) -> None:
 def test_a_run_of_thousands_of_steps_is_cheap_to_look_at(project: Project, run: JobFolder) -> None:
     write(run, Started(pid=1, steps=5000), *[step(n, 0.5, 5000) for n in range(1, 5001)])
     monitor.run_view(project, run)  # reads the events, once
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(5):
         monitor.run_view(project, run)
-    assert (time.perf_counter() - began) / 5 < 0.25
+    assert (time.process_time() - began) / 5 < 0.25

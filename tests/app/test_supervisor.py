@@ -88,7 +88,7 @@ def write(folder: JobFolder, *events: Event) -> None:
 
 
 def wait_for(
-    look: Callable[[], JobStatus], good: Callable[[JobStatus], bool], seconds: float = 30
+    look: Callable[[], JobStatus], good: Callable[[JobStatus], bool], seconds: float = 120
 ) -> JobStatus:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -204,7 +204,7 @@ def test_a_process_that_is_dead_but_not_collected_is_not_alive(project: Project)
     write_document(folder.worker_file, identity)
     assert supervisor.worker_process(folder) is not None
     child.kill()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while supervisor.worker_process(folder) is not None and time.monotonic() < end:
         time.sleep(0.02)
     assert supervisor.worker_process(folder) is None

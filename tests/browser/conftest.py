@@ -19,7 +19,9 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_START_TIMEOUT_S = 120
+_START_TIMEOUT_S = 300
+_PATIENCE_MS = 30_000
+"""How long a test waits for what it expects, where it says nothing else: a busy computer is slow."""
 _LARGE, _SMALL = {"width": 1440, "height": 900}, {"width": 1024, "height": 768}
 _SHOW_USUAL_HOME = """home => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -163,6 +165,7 @@ def running_app(chromium: str) -> Callable[[Path, dict[str, str]], AbstractConte
     return _running
 
 
+    playwright.expect.set_options(timeout=_PATIENCE_MS)
 @pytest.fixture(scope="module")
 def slowed_app(
     running_app: Callable[[Path, dict[str, str]], AbstractContextManager[App]],

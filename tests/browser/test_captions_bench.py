@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pace import slowdown
 
 from ltx_wizard.core.clip import CaptionState, Clip, MediaKind, Source
 from ltx_wizard.core.documents import write_lines
@@ -140,6 +141,7 @@ def test_500_clips_open_quickly_and_an_edit_is_on_disk_within_a_second(
     page = window.page
     page.goto(f"{app.address}/?project={project.folder}&step=scenes")
     page.locator("html[data-step='scenes'][data-ready]").wait_for(state="attached")
+    slower = slowdown()
     began = time.perf_counter()
     page.locator(".wz-step[data-go='captions']").click()
     page.locator(".wz-clip .wz-clip-caption").first.wait_for()
@@ -147,12 +149,14 @@ def test_500_clips_open_quickly_and_an_edit_is_on_disk_within_a_second(
     opened_s = time.perf_counter() - began
     elements = page.locator(".wz-clip").count()
     print(f"opened {CLIPS} clips in {opened_s:.2f} s, {elements} rows in the page")
-    assert opened_s < OPEN_S
+    assert opened_s < OPEN_S * max(slower, slowdown())
     assert elements < 40
 
     saved_s = [seconds_to_disk(page, project, f"A grey cat walks on wall {take}.") for take in range(3)]
     print(f"edits were on disk after {', '.join(f'{seconds:.2f}' for seconds in saved_s)} s")
-    assert min(saved_s) < SAVE_S, "each of three: not what else this computer did in one moment"
+    assert min(saved_s) < SAVE_S * max(slower, slowdown()), (
+        "each of three: not what else this computer did in one moment"
+    )
     expect(page.locator("[data-save-text]")).to_have_text("All changes saved")
 
 
@@ -162,7 +166,7 @@ def seconds_to_disk(page: Any, project: Project, caption: str) -> float:
     page.keyboard.insert_text(caption)
     typed = time.perf_counter()
     while clip(project, 0).caption != caption:
-        assert time.perf_counter() - typed < 10
+        assert time.perf_counter() - typed < 60
         time.sleep(0.02)
     return time.perf_counter() - typed
 

@@ -176,9 +176,9 @@ def test_thousands_of_steps_are_folded_quickly() -> None:
     import time
 
     events = [Started(pid=1, steps=20_000), *(step(number) for number in range(20_000))]
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(fold(events).losses) == 20_000
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def job(name: str = "custom") -> Job:
