@@ -79,16 +79,21 @@ def distinct_names(files: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _longer(alike: Sequence[tuple[str, str]]) -> list[str]:
-    names = [name for name, _ in alike]
-    for depth in range(1, FOLDERS_KEPT + 1):
-        longer = ["/".join(filter(None, (*folder.split("/")[-depth:], name))) for name, folder in alike]
-        names = longer if len(set(longer)) > len(set(names)) else names
+    """Each with the fewest folders that leave the fewest others of that name."""
+    ways = [[_within(name, folder, depth) for depth in range(FOLDERS_KEPT + 1)] for name, folder in alike]
+    counts = [Counter(way[depth] for way in ways) for depth in range(FOLDERS_KEPT + 1)]
+    names = [min((counts[depth][name], depth, name) for depth, name in enumerate(way))[2] for way in ways]
     used: Counter[str] = Counter()
     numbered: list[str] = []
     for name in names:
         used[name] += 1
         numbered.append(name if used[name] == 1 else f"{name} ({used[name]})")
     return numbered
+
+
+def _within(name: str, folder: str, depth: int) -> str:
+    """The name with so many of its folders in front."""
+    return "/".join([*filter(None, folder.split("/")[-depth:] if depth else []), name])
 
 
 class Rejected(Settings):

@@ -192,6 +192,8 @@ def check_sizes(dataset: Dataset) -> Finding | None:
         for clip in dataset.clips
         if (bucket := dataset.plan.assignment.get(clip.id)) and needs_conforming(clip, bucket, spec)
     ]
+    if not dataset.plan.assignment:
+        return None  # another finding says that none fits
     if not odd:
         return _fine("sizes", "Every clip has its training size, length and frame rate", "")
     return Finding(

@@ -32,6 +32,7 @@ def test_files_of_one_name_are_told_apart_by_the_nearest_folder_that_differs() -
     assert names(paris, rome, ("b.mov", "me")) == ["Paris/IMG_0001.MOV", "Rome/IMG_0001.MOV", "b.mov"]
     deep = (("clip.mp4", "x/cats/raw"), ("clip.mp4", "x/dogs/raw"))
     assert names(*deep) == ["cats/raw/clip.mp4", "dogs/raw/clip.mp4"]
+    assert names(*deep, ("clip.mp4", "x/hen"))[2] == "hen/clip.mp4"
 
 
 def test_files_of_one_name_of_which_no_folder_is_known_get_a_number() -> None:
