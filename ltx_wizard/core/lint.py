@@ -122,10 +122,7 @@ def _linted(caption: str, context: Context) -> tuple[Lint, ...]:
     text = " ".join(caption.split())
     if not text:
         return (Lint("missing", "Write what happens in this clip."),)
-    if is_refusal(text):
-        checks = _refusal_only
-    else:
-        checks = _foreign_only if is_foreign(text) else _tags_only if _is_tags(text) else _all_rules
+    checks = _OF_NO_CAPTION.get(no_caption(text), _all_rules)
     return tuple(found for found in checks(caption, text, context) if found is not None)
 
 
@@ -238,6 +235,16 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
     ]  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
+def no_caption(text: str) -> str:
+    """What a text is that is no caption: 'refusal', 'language' (another one) or 'tags'; empty: it may be one."""
+    if is_refusal(text):
+        return "refusal"
+    if is_foreign(text):
+        return "language"
+    return "tags" if _is_tags(text) else ""
+
+
 def _refusal_only(_caption: str, text: str, _context: Context) -> list[Lint | None]:
     rest = without_refusal(text)
     fix = "Drop that sentence" if word_count(rest) >= MIN_WORDS else ""
@@ -252,6 +259,9 @@ def _foreign_only(_caption: str, text: str, context: Context) -> list[Lint | Non
 def _tags_only(_caption: str, text: str, context: Context) -> list[Lint | None]:
     message = "These are tags: the model reads sentences. Say what moves, what it looks like, and where."
     return [Lint("tags", message), *_trigger_rules(text, context)]
+
+
+_OF_NO_CAPTION = {"refusal": _refusal_only, "language": _foreign_only, "tags": _tags_only}
 
 
 def _trigger_rules(text: str, context: Context) -> list[Lint | None]:

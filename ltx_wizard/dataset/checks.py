@@ -8,11 +8,13 @@ the LTX LoRA training guide that this project follows.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from ltx_wizard.core.caption import MAX_WORDS, MIN_WORDS, flatten, has_markup, has_slots, word_count
+from ltx_wizard.core.caption import MAX_WORDS, MIN_WORDS, flatten, has_markup, has_slots, unmarked, word_count
 from ltx_wizard.core.clip import CaptionState, Clip, told_apart
 from ltx_wizard.core.errors import BadInput, WizardError
+from ltx_wizard.core.lint import no_caption
 from ltx_wizard.core.project import (
     Goal,
     Project,
@@ -345,8 +347,41 @@ def check_long_captions(dataset: Dataset) -> Finding | None:
     )
 
 
+def check_no_captions(dataset: Dataset) -> Finding | None:
+    """Texts that are none: their length and their words say nothing."""
+    none = {clip.id: why for clip in dataset.captioned if (why := _why_none(clip.caption))}
+    if not none:
+        return None
+    counts = Counter(none.values())
+    return Finding(
+        id="no_captions",
+        level="should",
+        title=f"{plural(len(none), 'caption')} that the model cannot use",
+        why=f"{', '.join(f'{count} {why}' for why, count in counts.most_common())}. The model learns from "
+        "English sentences that say what can be seen.",
+        remedy="Write them anew in the step Captions, or choose them there and let a captioner write.",
+        clip_ids=tuple(none),
+    )
+
+
+def _why_none(caption: str) -> str:
+    return _NO_CAPTIONS.get(no_caption(" ".join(caption.split())), "")
+
+
+_NO_CAPTIONS = {
+    "refusal": "with a model's excuse",
+    "language": "in another language",
+    "tags": "as a list of tags",
+}
+"""By what lint.no_caption calls it."""
+
+
 def check_short_captions(dataset: Dataset) -> Finding | None:
-    short = [clip for clip in dataset.captioned if word_count(clip.caption) < MIN_WORDS]
+    short = [
+        clip
+        for clip in dataset.captioned
+        if word_count(clip.caption) < MIN_WORDS and not _why_none(clip.caption)
+    ]
     if not short:
         return None
     return Finding(
@@ -395,7 +430,7 @@ def check_markup(dataset: Dataset) -> Finding | None:
     return Finding(
         id="markup",
         level="should",
-        title=f"{plural(len(marked), 'caption')} with HTML, line breaks or invisible characters",
+        title=f"{plural(len(marked), 'caption')} with HTML, markdown, line breaks or invisible characters",
         why="They reach the model as words that mean nothing, and break captions in other programs.",
         remedy="Make them one line of plain text.",
         clip_ids=_ids(marked),
@@ -530,6 +565,7 @@ CHECKS: tuple[Check, ...] = (
     check_regularisation,
     check_drafts,
     check_long_captions,
+    check_no_captions,
     check_short_captions,
     check_markup,
     check_duplicate_captions,
@@ -543,7 +579,7 @@ def count_trigger(caption: str, trigger_word: str) -> int:
 
 
 def fix_flatten_captions(project: Project, clips: Sequence[Clip]) -> int:
-    return _rewrite(project, clips, flatten)
+    return _rewrite(project, clips, unmarked)
 
 
 def fix_remove_missing(project: Project, clips: Sequence[Clip]) -> int:

@@ -191,6 +191,10 @@ def test_long_captions_are_held_against_words_and_tokens() -> None:
         ("A dog runs along a sandy\u200b beach at noon\x07.", "markup"),
         ("[subject] moves slowly to the left in [setting].", "slots"),
         ("A zorblax dog, zorblax, runs along a sandy beach.", "trigger_doubled"),
+        ("**A dog** runs along a sandy beach at noon.", "markup"),
+        ("I'm sorry, but I cannot describe this video.", "no_captions"),
+        ("Ein Hund läuft am Strand und die Sonne scheint auf das Meer.", "no_captions"),
+        ("1girl, solo, long hair, blue eyes, outdoors, best quality", "no_captions"),
     ],
 )
 def test_captions_worth_changing_are_named(caption: str, finding: str) -> None:
@@ -204,6 +208,13 @@ def test_a_caption_is_short_for_the_check_where_it_is_short_in_the_workbench(wor
     caption = "A dog runs. " + " ".join(["Waves"] * (words - 3))
     is_short = "short" in {item.rule for item in lint(caption)}
     assert ("short_captions" in check([*clips_of(20), a_clip(30, caption)])) is is_short is (words < 20)
+
+
+def test_what_is_no_caption_is_not_called_too_short_as_well() -> None:
+    tags = "1girl, solo, long hair, blue eyes, outdoors, best quality"
+    found = check([*clips_of(20), a_clip(30, "一位女士走过石桥。"), a_clip(31, tags)])
+    assert "short_captions" not in found
+    assert found["no_captions"].why.startswith("1 in another language, 1 as a list of tags.")
 
 
 def test_ordinary_text_is_not_taken_for_markup() -> None:
@@ -267,6 +278,7 @@ def test_clips_without_files_must_be_fixed(project: Project) -> None:
     ("fix", "before", "after"),
     [
         ("flatten_captions", "A <b>dog</b>\nruns &amp; barks.", "A dog runs & barks."),
+        ("flatten_captions", "**A dog** runs\n- fast\n- far", "A dog runs. Fast. Far."),
         ("add_trigger", "A dog runs.", "zorblax A dog runs."),
         ("add_trigger", "A Zorblax dog.", "A Zorblax dog."),
         ("remove_trigger", "Zorblax, a dog. A zorblax.", "A dog. A"),
