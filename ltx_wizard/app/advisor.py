@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from ltx_wizard.core.measures import COPIED, STATIC_SHARE, STILL, SampleMeasures
-from ltx_wizard.core.recipe import Recipe
+from ltx_wizard.core.recipe import Recipe, recipe_settings
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus
 from ltx_wizard.core.units import plural
 from ltx_wizard.training.health import (
@@ -157,11 +157,11 @@ def _broken(run: _Run) -> Advice | None:
     if not status.returns and not status.skipped:
         return None
     scale = status.returns[-1].learning_rate_scale if status.returns else 1.0
-    lower = _two_digits(lr * scale)
+    lower = _rate(lr * scale)
     lower_rate = f"Lower the learning rate to {lower:g} in the next run."
     damaged = "If it comes back, look for a damaged clip in the step Check."
     if status.state is JobState.FAILED:
-        quarter = _two_digits(lr * scale / 4)
+        quarter = _rate(lr * scale / 4)
         return Advice(
             "broken", "problem", "The training broke", status.problem,
             (f"Lower the learning rate to {quarter:g} and train again.", damaged),
@@ -191,7 +191,7 @@ def _diverging(run: _Run) -> Advice | None:
     found = run.divergence
     if found is None:
         return None
-    half = _two_digits(run.recipe.optimizer.lr / 2)
+    half = _rate(run.recipe.optimizer.lr / 2)
     return Advice(
         "diverging", "problem", "The loss climbs away",
         f"It was {found.before:.3f} and is {found.now:.3f} over the last steps: since step "
@@ -210,7 +210,7 @@ def _harmful(run: _Run) -> Advice | None:
     found = harm(run.status.validations, run.losses)
     if found is None or run.divergence is not None:
         return None
-    quarter = _two_digits(run.recipe.optimizer.lr / 4)
+    quarter = _rate(run.recipe.optimizer.lr / 4)
     return Advice(
         "harmful", "problem", "Worse than without the LoRA",
         f"The validation loss is {found.rise:.0%} above that of the base model, {found.first.loss:.3f}, "
@@ -297,16 +297,18 @@ def _level(run: _Run) -> Advice | None:
         return None
     marks = (Mark("validation", found.since_step, found.last.step, "level", found.last.loss),)
     if found.improved < NOTHING_LEARNT:
-        double = _two_digits(run.recipe.optimizer.lr * 2)
+        rate = run.recipe.optimizer.lr
+        double = _rate(rate * 2)
+        raised = (f"Raise the learning rate to {double:g}.",) if double > rate else ()
         return Advice(
             "nothing-learnt", "warning", "Nothing is learnt",
             f"After {found.last.step:,} steps the validation loss is where it began.",
             (
-                f"Raise the learning rate to {double:g}.",
+                *raised,
                 "See whether each caption describes its own clip: splitting scenes can mix them up.",
                 "Make sure that the trigger word stands in the captions.",
             ),
-            marks, {"optimizer.lr": double},
+            marks, {"optimizer.lr": double} if raised else {},
         )  # fmt: skip
     return Advice(
         "plateau", "note", "No more to gain",
@@ -355,6 +357,8 @@ def _memorised(run: _Run) -> Advice | None:
     if not copies or 2 * len(copies) < len(measured):
         return None
     step, worst = _latest_sample_step(run), max(copies, key=lambda item: item.likeness or 0)
+    rank = _rank_for(run)
+    lower = (f"Lower the rank to {rank}: {_rank_reason(run)}.",) if rank < run.recipe.lora.rank else ()
     return Advice(
         "memorised", "warning", "The samples repeat training frames",
         f"{len(copies)} of {plural(len(measured), 'sample')} of step {step:,} are nearly the same as a frame "
@@ -362,7 +366,7 @@ def _memorised(run: _Run) -> Advice | None:
         (
             "Take an earlier checkpoint.",
             "Add clips that differ from those you have: other poses, backgrounds and distances.",
-            f"Lower the rank to {_rank_for(run)}: {_rank_reason(run)}.",
+            *lower,
         ),
         (Mark("samples", step, step, "like training frames"),),
     )  # fmt: skip
@@ -420,7 +424,9 @@ def _still_learning(run: _Run) -> Advice | None:
     gain = 1 - curve[-1].loss / late.loss
     if gain < _STILL:
         return None
-    more = _two_digits(1.5 * run.status.step)
+    more = min(_two_digits(1.5 * run.status.step), _most("steps"))
+    if more <= run.status.step:
+        return None
     return Advice(
         "still-learning", "good", "It was still learning at the end",
         f"Over the last fifth of the run the validation loss fell by {gain:.0%}.",
@@ -444,6 +450,17 @@ def _learning(run: _Run) -> Advice | None:
         f"The validation loss has fallen by {gain:.0%}, from {curve[0].loss:.3f} to {curve[-1].loss:.3f}.",
         marks=(Mark("validation", curve[0].step, curve[-1].step, "falls", curve[-1].loss),),
     )  # fmt: skip
+
+
+def _rate(value: float) -> float:
+    """A learning rate that a recipe may have."""
+    return min(_two_digits(value), _most("optimizer.lr"))
+
+
+def _most(key: str) -> float:
+    """The largest value that a setting may have."""
+    found = next(info.maximum for info in recipe_settings() if info.key == key)
+    return math.inf if found is None else found
 
 
 def _two_digits(value: float) -> float:

@@ -98,7 +98,7 @@ def _ladder(recipe: Recipe, spec: ModelSpec, sizes: Mapping[str, int]) -> Iterat
         yield _Rung({"memory.text_encoder_8bit": True}, "load the text encoder in 8 bits")
     if memory.quantization == "none":
         yield _Rung({"memory.quantization": "fp8-quanto"}, "keep the frozen model in fp8")
-    if memory.quantization not in ("nf4-bnb", "int4-quanto"):
+    if memory.quantization not in ("nf4-bnb", "int4-quanto") and memory.offload == "none":
         yield _Rung({"memory.quantization": "nf4-bnb"}, "keep the frozen model in 4 bits (nf4)")
     if data.batch_size > 1:
         accumulation = data.batch_size * data.gradient_accumulation_steps

@@ -140,6 +140,28 @@ def test_a_curve_that_has_become_level_is_a_note_and_one_that_never_moved_a_warn
     assert nothing.changes == {"optimizer.lr": 2 * RECIPE.optimizer.lr}
 
 
+def test_what_is_advised_is_within_what_a_recipe_may_have() -> None:
+    fastest = with_settings(RECIPE, {"optimizer.lr": 0.1})
+    (nothing,) = said(history(training=lambda _: 0.9, validation=lambda _: 0.9), recipe=fastest)
+    assert nothing.changes == {} and "Raise the learning rate" not in " ".join(nothing.to_do)
+    faster = with_settings(RECIPE, {"optimizer.lr": 0.08})
+    (nothing,) = said(history(training=lambda _: 0.9, validation=lambda _: 0.9), recipe=faster)
+    assert nothing.changes == {"optimizer.lr": 0.1}
+
+    def later(events: list[Event], by: int) -> list[Event]:
+        moved = [
+            item.model_copy(update={"step": item.step * by})
+            if isinstance(item, (StepDone, Validated))
+            else item
+            for item in events
+        ]
+        return [*moved, Finished(step=STEPS * by)]
+
+    (advice,) = said(later(history(), 150))
+    assert advice.changes == {"steps": 200_000}
+    assert "still-learning" not in ids(later(history(), 200)), "there is no longer run"
+
+
 def test_a_loss_that_climbs_away_comes_first() -> None:
     def climbs(share: float) -> float:
         return falling(share) if share < 0.9 else 4.0

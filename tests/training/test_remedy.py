@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from ltx_wizard.app.refusals import recipe_problem
 from ltx_wizard.core.recipe import Recipe, with_settings
 from ltx_wizard.core.recipe_groups import check_offload
 from ltx_wizard.models.catalog import EMBEDDED, find_model
@@ -83,6 +86,26 @@ def test_offloading_is_only_taken_with_a_format_that_can_wait() -> None:
         assert found is not None
         assert found.changes["memory.offload"] == "blocks"
         check_offload(with_settings(tight, found.changes).memory)
+
+
+def test_what_is_advised_is_not_refused_and_fits() -> None:
+    chance, advised = random.Random(1), 0
+    for _ in range(150):
+        asked = recipe(
+            memory__offload=chance.choice(["none", "blocks"]),
+            memory__quantization=chance.choice(["none", "fp8-quanto", "int8-quanto", "nf4-bnb"]),
+            memory__gradient_checkpointing=chance.choice([True, False]),
+            memory__vae_tiling=chance.choice([True, False]),
+            data__batch_size=chance.choice([1, 2, 8]),
+            lora__rank=chance.choice([32, 512]),
+        )
+        sizes, card = {chance.choice(["768x512x49", "1216x704x121"]): 4}, chance.choice([6.0, 12.0, 24.0])
+        if recipe_problem(asked, LARGE) is not None or (found := remedy(asked, LARGE, sizes, card)) is None:
+            continue
+        changed, advised = with_settings(asked, found.changes), advised + 1
+        assert recipe_problem(changed, LARGE) is None, (asked.memory, found.text)
+        assert card_needed(changed, LARGE, {} if changed.data.buckets else sizes) <= card
+    assert advised > 15
 
 
 def test_a_smaller_size_keeps_its_shape_on_the_models_grid() -> None:
