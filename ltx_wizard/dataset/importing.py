@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -38,10 +39,12 @@ IMPORTED_SOURCE = "imported"
 """The caption source of captions that came with the files."""
 
 _TIMED_CAPTIONS_SUFFIX = ".captions.json"
-_TEXT_SUFFIX = ".txt"
+_TEXT_SUFFIX, _KOHYA_SUFFIX = ".txt", ".caption"
+_BESIDE = (_TEXT_SUFFIX, _KOHYA_SUFFIX, _TIMED_CAPTIONS_SUFFIX)
 _HASHED_BYTES = 1 << 20
 _HASH = re.compile(r"[0-9a-f]{32,}")
 _LONGEST_SOURCE_STEM = 40
+_NAMED_FOLDERS = 5
 
 
 class TimedCaption(Settings):
@@ -75,11 +78,27 @@ def media_files_in(folder: Path) -> list[Path]:
         raise explain_os_error(error, folder) from error
     found = sorted(name for name in names if _is_media_name(name))
     if not found:
+        inner = _folders_with_media(folder)
         raise NotFound(
-            problem=f"There is no video or image in {folder}.",
-            remedy=f"Choose a folder with files named {', '.join(IMPORTED_SUFFIXES)}.",
+            problem=f"There is no video or image directly in {folder}.",
+            remedy=f"Choose one of its folders that hold some: {', '.join(inner)}."
+            if inner
+            else f"Choose a folder with files named {', '.join(IMPORTED_SUFFIXES)}.",
         )
     return [folder / name for name in found]
+
+
+def _folders_with_media(folder: Path) -> list[str]:
+    """The names of the folders within that hold videos or images; at most a few."""
+    found: list[str] = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in sorted((item for item in entries if item.is_dir()), key=lambda item: item.name):
+            with suppress(OSError), os.scandir(entry.path) as inner:
+                if any(_is_media_name(item.name) for item in inner):
+                    found.append(storable(entry.name))
+            if len(found) == _NAMED_FOLDERS:
+                break
+    return found
 
 
 def import_files(
@@ -87,10 +106,10 @@ def import_files(
 ) -> ImportReport:
     """Bring files into the project. A broken file goes to the rejected list and the rest go on.
 
-    Captions beside a file come along: 'name.txt' for the whole file, 'name.captions.json' by time; or those
-    of its name that are given with it. An image becomes a clip at once. Captions that are given without their
-    file, or that may belong to several, are listed with the broken ones.
-    Raises NoSpace, and Cancelled from the report; files imported before that stay.
+    Captions beside a file come along: 'name.txt' for the whole file ('name.mp4.txt' and 'name.caption' as
+    well), 'name.captions.json' by time; or those of its name that are given with it. An image becomes a clip
+    at once. Captions that are given without their file, or that may belong to several, are listed with the
+    broken ones. Raises NoSpace, and Cancelled from the report; files imported before that stay.
     """
     report = report or SilentReport()
     media = [path.expanduser() for path in paths if not _is_sidecar(path)]
@@ -321,7 +340,10 @@ class _Sidecars:
         could be meant.
         """
         name = f"{path.stem}{suffix}".lower()
-        found = self._beside(path.parent).get(name)
+        names = [name, f"{path.name}{suffix}".lower()]
+        names += [f"{path.stem}{_KOHYA_SUFFIX}".lower()] if suffix == _TEXT_SUFFIX else []
+        beside = self._beside(path.parent)
+        found = next((beside[one] for one in names if one in beside), None)
         given = self._given.get(name, [])
         if found is None and len(given) == 1 and self._media[path.name.lower()] <= 1:
             found = given[0]
@@ -346,7 +368,9 @@ class _Sidecars:
                     paths = [folder / entry.name for entry in entries if entry.is_file()]
             except OSError:  # the file itself says what is wrong
                 paths = []
-            self._listed[folder] = {path.name.lower(): path for path in sorted(paths) if _is_sidecar(path)}
+            self._listed[folder] = {
+                path.name.lower(): path for path in sorted(paths) if path.name.lower().endswith(_BESIDE)
+            }
         return self._listed[folder]
 
 

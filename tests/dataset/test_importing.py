@@ -191,6 +191,16 @@ def test_a_sidecar_is_read_in_the_encodings_that_editors_write(
     assert caption_for(project, source.id, 0, 3) == "Ein Hund läuft. Er bellt."
 
 
+@pytest.mark.parametrize("name", ["v.txt", "V.TXT", "v.mp4.txt", "v.caption"])
+def test_captions_beside_a_file_may_be_called_as_trainers_call_them(
+    project: Project, make_video: MakeVideo, inbox: Path, name: str
+) -> None:
+    path = make_video("v.mp4", folder=inbox)
+    (inbox / name).write_text("A dog\nruns.")
+    (source,) = import_files(project, [path]).added
+    assert caption_for(project, source.id, 0, 3) == "A dog runs."
+
+
 def test_a_sidecar_in_an_unknown_encoding_says_what_to_do(
     project: Project, make_video: MakeVideo, inbox: Path
 ) -> None:
@@ -346,6 +356,15 @@ def test_a_folder_that_does_not_exist_says_so(tmp_path: Path) -> None:
 def test_a_folder_without_media_says_so(inbox: Path) -> None:
     with pytest.raises(NotFound, match="no video or image"):
         media_files_in(inbox)
+
+
+def test_a_folder_of_folders_names_those_with_media(inbox: Path) -> None:
+    for name in ("a/v.mp4", "b/c/v.mp4", "d/v.JPG"):
+        (inbox / name).parent.mkdir(parents=True)
+        (inbox / name).touch()
+    with pytest.raises(NotFound, match="directly in") as caught:
+        media_files_in(inbox)
+    assert caught.value.remedy == "Choose one of its folders that hold some: a, d."
 
 
 def test_a_folder_without_permission_says_so(inbox: Path, without_rights: Callable) -> None:
