@@ -38,8 +38,8 @@ class FakeHub:
 
     tokens: those that are known. gated: only for tokens in accepted. breaks: for a path, after how many
     bytes each of the next answers breaks off. corrupt, refuse: for a path, how many of the next answers have
-    a wrong byte, and their statuses. bytes_per_s: 0 is as fast as it goes. page: as in a hotel, every
-    address answers with it.
+    a wrong byte, and their statuses. bytes_per_s: 0 is as fast as it goes. etag: of large files; empty: as
+    it should be. page: as in a hotel, every address answers with it.
     """
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -56,6 +56,7 @@ class FakeHub:
     page: bytes = b""
     bytes_per_s: float = 0.0
     commit: str = "c" * 40
+    etag: str = ""
     asked: list[Asked] = field(default_factory=list)
     address: str = ""
     store: str = ""
@@ -204,7 +205,7 @@ def _handler(hub: FakeHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             self.send_header("X-Repo-Commit", hub.commit)
             if len(content) >= hub.large_bytes:
                 self.send_header("X-Linked-Size", str(hub.shown_size.get(name, len(content))))
-                self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
+                self.send_header("X-Linked-Etag", f'"{hub.etag or hashlib.sha256(content).hexdigest()}"')
                 self.send_header("ETag", '"of-the-pointer"')
             else:
                 self.send_header("ETag", f'"{_git_id(content)}"')

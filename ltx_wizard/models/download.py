@@ -49,6 +49,7 @@ from ltx_wizard.models.hub import (
     hub_address,
     is_offline,
     offline_error,
+    refuse_as_names,
     token_for,
 )
 from ltx_wizard.models.weights import find_parts, hub_cache, missing_parts
@@ -129,9 +130,11 @@ def _ask(file: HubFile, endpoint: str) -> HfFileMetadata:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     address = hf_hub_url(file.repository, file.path, endpoint=hub_address(endpoint))
-    return get_hf_file_metadata(
+    known = get_hf_file_metadata(
         address, token=token_for(endpoint), timeout=TIMEOUT_S, endpoint=hub_address(endpoint)
     )
+    refuse_as_names(known.etag, known.commit_hash)
+    return known
 
 
 def _receive(file: HubFile, partial: Path, endpoint: str, meter: _Meter) -> None:

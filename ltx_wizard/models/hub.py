@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ltx_wizard.core.errors import BadInput, BadSetting, DownloadFailed, NoPermission, NotFound, WizardError
 
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
 TIMEOUT_S = 15.0
 """A hub that says nothing for so long is not there. Not measured."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
@@ -103,9 +110,17 @@ def list_files(repository: str, endpoint: str = "") -> tuple[HubFile, ...]:
     with explained(repository, endpoint):
         try:
             found = api.model_info(repository, files_metadata=True, timeout=TIMEOUT_S)
+            files = tuple(_files(repository, found))
+            for file in files:
+                refuse_as_names(file.sha256, file.git_id, file.commit)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError("That is no description of a model.") from error
-    return tuple(
+    return files
+
+
+def _files(repository: str, found: ModelInfo) -> Iterator[HubFile]:
+    """Without those whose path could lead out of the repository."""
+    return (
         HubFile(
             repository=repository,
             path=item.rfilename,
@@ -115,8 +130,21 @@ def list_files(repository: str, endpoint: str = "") -> tuple[HubFile, ...]:
             commit=found.sha or "",
         )
         for item in found.siblings or ()
-        if item.size is not None
+        if item.size is not None and _stays_inside(item.rfilename)
     )
+
+
+def _stays_inside(path: str) -> bool:
+    return "\\" not in path and not {"", ".", ".."}.intersection(path.split("/"))
+
+
+def refuse_as_names(*names: str | None) -> None:
+    """Commits and contents are folders and files of the cache. Raises ValueError for one that could lie
+    elsewhere: a mirror may answer what it likes.
+    """
+    for name in names:
+        if name and not _NAME.fullmatch(name):
+            raise ValueError(f"{name[:80]!r} is no name of a commit or a content.")
 
 
 def http_library() -> ModuleType:

@@ -416,6 +416,26 @@ def test_weights_as_pickles_are_refused_before_they_are_fetched(server: FakeHub)
     assert not server.fetched(BIG)
 
 
+@pytest.mark.parametrize("name", ["../../outside", "..", "/outside", "a\\b", "a" * 300])
+@pytest.mark.parametrize("of", ["commit", "etag"])
+def test_a_hub_whose_names_lead_out_of_the_cache_is_refused(
+    server: FakeHub, cache: Path, name: str, of: str
+) -> None:
+    setattr(server, of, name)
+    with pytest.raises(DownloadFailed) as failed:
+        fetch(server)
+    assert "does not answer as the hub does" in failed.value.problem
+    outside = [path for path in cache.parents[1].rglob("*outside*") if cache not in path.parents]
+    assert not outside and not list(cache.rglob("*outside*"))
+
+
+def test_files_whose_path_leads_out_of_the_repository_are_left_out(server: FakeHub) -> None:
+    files = server.repositories[MAIN]
+    files |= {"..\\evil.json": b"{}", "transformer/../evil.json": b"{}", "transformer//x.json": b"{}"}
+    listed = {file.path for file in hub.list_files(MAIN, server.address)}
+    assert listed == {path for path in files if "evil" not in path and "//" not in path}
+
+
 def test_no_connection_is_said_with_the_address(server: FakeHub) -> None:
     with pytest.raises(DownloadFailed) as failed:
         run_download(DownloadJob(model=SPEC.id, endpoint="http://127.0.0.1:9"), SilentReport())
