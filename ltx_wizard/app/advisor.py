@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from ltx_wizard.core.measures import COPIED, STATIC_SHARE, STILL, SampleMeasures
-from ltx_wizard.core.recipe import Recipe, recipe_settings
+from ltx_wizard.core.recipe import Recipe, largest
 from ltx_wizard.core.run import JobFolder, JobState, JobStatus
 from ltx_wizard.core.units import plural
 from ltx_wizard.training.health import (
@@ -424,7 +424,7 @@ def _still_learning(run: _Run) -> Advice | None:
     gain = 1 - curve[-1].loss / late.loss
     if gain < _STILL:
         return None
-    more = min(_two_digits(1.5 * run.status.step), _most("steps"))
+    more = min(_two_digits(1.5 * run.status.step), largest("steps"))
     if more <= run.status.step:
         return None
     return Advice(
@@ -454,13 +454,7 @@ def _learning(run: _Run) -> Advice | None:
 
 def _rate(value: float) -> float:
     """A learning rate that a recipe may have."""
-    return min(_two_digits(value), _most("optimizer.lr"))
-
-
-def _most(key: str) -> float:
-    """The largest value that a setting may have."""
-    found = next(info.maximum for info in recipe_settings() if info.key == key)
-    return math.inf if found is None else found
+    return min(_two_digits(value), largest("optimizer.lr"))
 
 
 def _two_digits(value: float) -> float:

@@ -31,6 +31,7 @@ from ltx_wizard.core.recipe import (
     Preset,
     Recipe,
     find_preset,
+    largest,
     read_preset,
     setting_value,
     with_settings,
@@ -369,7 +370,8 @@ def _warmup(steps: int) -> int:
 
 
 def _scaled_warmup(base: Recipe, steps: int) -> int:
-    return round(base.schedule.warmup_steps * steps / base.steps)
+    scaled = round(base.schedule.warmup_steps * steps / base.steps)
+    return min(scaled, int(largest("schedule.warmup_steps")))
 
 
 def _batch_advice(preset: Preset) -> list[Advice]:

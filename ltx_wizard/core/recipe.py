@@ -170,6 +170,12 @@ def recipe_settings() -> list[SettingInfo]:
     return infos
 
 
+def largest(key: str) -> float:
+    """The most that a number among the settings may be; inf where there is no limit."""
+    found = next(info.maximum for info in recipe_settings() if info.key == key)
+    return math.inf if found is None else found
+
+
 def setting_value(recipe: Recipe, key: str) -> object:
     """The value behind 'lora.rank' or 'steps'."""
     value: object = recipe

@@ -14,7 +14,7 @@ from ltx_wizard.core.clip import CaptionState, Clip, MediaKind
 from ltx_wizard.core.documents import write_lines
 from ltx_wizard.core.errors import BadDocument, BadSetting, NotFound
 from ltx_wizard.core.project import Goal, Project, TriggerPlacement
-from ltx_wizard.core.recipe import read_preset
+from ltx_wizard.core.recipe import Recipe, largest, read_preset
 from ltx_wizard.models.catalog import CATALOG
 
 LARGE = "ltxv-13b-0.9.7-dev"
@@ -244,6 +244,13 @@ def test_warm_up_keeps_its_share_of_the_steps_unless_it_was_chosen(project: Proj
     assert recipes.change_setting(project, "steps", 800).schedule.warmup_steps == 40
     recipes.change_setting(project, "schedule.warmup_steps", 7)
     assert recipes.change_setting(project, "steps", 200).schedule.warmup_steps == 7
+
+
+def test_the_longest_run_may_be_asked_for_and_its_warm_up_stops_at_the_most() -> None:
+    longest = recipes.with_followers(Recipe(), {"steps": int(largest("steps"))})
+    assert longest.schedule.warmup_steps == largest("schedule.warmup_steps") == 10_000
+    back = recipes.with_followers(longest, {"steps": 1500}, Recipe())
+    assert back.schedule.warmup_steps == Recipe().schedule.warmup_steps
 
 
 def test_a_value_outside_its_range_is_refused_and_nothing_is_saved(project: Project) -> None:
