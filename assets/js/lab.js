@@ -1,8 +1,9 @@
 /* The Lab: what to compare, the job that makes the videos, the grid, the tests. Only what changed is asked for. */
 (() => {
   "use strict";
-  const { el, fetchJson, state: page, labGrid, labZoom, labClock, labStrength, labShown } = window.wizard;
+  const { el, icon, fetchJson, state: page, labGrid, labZoom, labClock, labStrength, labShown } = window.wizard;
   const USUAL = [0.55, 0.75, 1, 2], RUNNING_MS = 1000, SIZE = "wizard-lab-size", SAVE_AFTER_MS = 500;
+  const FLASK = '<path d="M9 3h6M10 3v6.2L4.9 18a2 2 0 0 0 1.8 3h10.6a2 2 0 0 0 1.8-3L14 9.2V3M7.2 14h9.6"/>';
 
   window.wizard.define("lab", (root) => {
     let data = null, stamp = "", known = "", timer = 0, asking = false, parts = null, generation = 0, changes = Promise.resolve(), answers = 0, told = 0, showTold = () => {};
@@ -69,7 +70,8 @@
       if (!parts && root.querySelector(".wz-empty h3")?.textContent === empty.problem) return; // what is typed there stays
       parts = null;
       const message = el("p.wz-lab-told", { role: "status" });
-      root.replaceChildren(el("div.wz-empty", {}, el("div.wz-empty-icon", {}, "⚗"), el("h3", {}, empty.problem), el("p", {}, empty.remedy), bringIn(), message));
+      root.replaceChildren(el("div.wz-empty", {}, el("div.wz-empty-icon", {}, icon(FLASK)), el("h3", {}, empty.problem), el("p", {}, empty.remedy),
+        el("button.wz-btn.soft", { type: "button", "data-go": "train" }, "Go to Train"), bringIn(), message));
       showTold = (text, kind) => { message.textContent = text; message.dataset.kind = kind; };
     }
 

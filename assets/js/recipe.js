@@ -1,7 +1,7 @@
 /* Every setting of the recipe: grouped, searchable, with default and range; changed ones are marked. */
 (() => {
   "use strict";
-  const { el } = window.wizard;
+  const { el, state: page } = window.wizard;
 
   window.wizard.define("recipe", (root, act) => {
     let rows = new Map(), search = "", onlyChanged = false, count;
@@ -25,16 +25,34 @@
       const field = makeField(setting);
       field.addEventListener("change", () => {
         const value = setting.kind === "switch" ? String(field.checked) : field.value;
-        if (value !== rows.get(setting.key).value) act({ do: "set", key: setting.key, value });
+        if (value !== rows.get(setting.key).value) act({ do: "set", key: setting.key, value }, (why) => why ? refuse(setting.key, why) : accept(setting.key));
+        else accept(setting.key);
       });
       const reset = el("button.wz-reset", { type: "button", onclick: () => act({ do: "reset", key: setting.key }) });
+      const wrong = el("p.wz-refused", { id: `wrong-${setting.key}`, hidden: true });
       const row = el("div.wz-setting", { "data-key": setting.key },
         el("div.wz-setting-name", {}, el("label", { htmlFor: `set-${setting.key}` }, setting.title), el("code", {}, setting.key)),
-        el("div.wz-setting-field", {}, field, reset),
+        el("div.wz-setting-field", {}, field, wrong, reset),
         el("p.wz-setting-text", {}, setting.description, el("span.wz-range", {}, range(setting))));
-      rows.set(setting.key, { row, field, reset, value: setting.value, changed: false, text: `${setting.key} ${setting.title} ${setting.description}`.toLowerCase() });
+      rows.set(setting.key, { row, field, wrong, reset, refused: null, value: setting.value, changed: false, text: `${setting.key} ${setting.title} ${setting.description}`.toLowerCase() });
       return row;
     }
+
+    /* What was refused stays to be mended, and is plainly not in force, until it is mended or taken back. */
+    function refuse(key, why) {
+      const known = rows.get(key), back = () => { accept(key); putBack(known); known.field.focus(); };
+      known.refused = { force: known.value, project: page.project };
+      known.wrong.replaceChildren(`${why} In force: ${known.value || "empty"}. `, el("button.wz-reset", { type: "button", onclick: back }, "Take it back"));
+      mark(known, true);
+    }
+    function accept(key) { const known = rows.get(key); known.refused = null; mark(known, false); }
+    function mark(known, isWrong) {
+      known.wrong.hidden = !isWrong;
+      known.row.classList.toggle("is-refused", isWrong);
+      known.field.setAttribute("aria-invalid", String(isWrong));
+      isWrong ? known.field.setAttribute("aria-describedby", known.wrong.id) : known.field.removeAttribute("aria-describedby");
+    }
+    function putBack(known) { if (known.field.type === "checkbox") known.field.checked = known.value === "true"; else known.field.value = known.value; }
 
     function makeField(setting) {
       const id = `set-${setting.key}`;
@@ -54,7 +72,9 @@
       const known = rows.get(setting.key);
       known.value = setting.value;
       known.changed = setting.changed;
-      if (setting.kind === "switch") known.field.checked = setting.value === "true";
+      if (known.refused && (known.refused.force !== setting.value || known.refused.project !== page.project)) { accept(setting.key); putBack(known); }
+      if (known.refused) { /* stays */ }
+      else if (setting.kind === "switch") known.field.checked = setting.value === "true";
       else if (document.activeElement !== known.field || known.field.dataset.shown === known.field.value) known.field.value = setting.value;
       known.field.dataset.shown = setting.value;
       known.row.classList.toggle("is-changed", setting.changed);

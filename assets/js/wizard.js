@@ -13,7 +13,7 @@
 
   wizard.mount = (name, element, props, trigger, watch, eventName) => {
     const root = element.querySelector(".wz-live") || element;
-    const act = (data) => inLine(trigger, eventName, data, null, settled);
+    const act = (data, done) => inLine(trigger, eventName, data, null, settled, done);
     wizard.actions(element, trigger, eventName, settled);
     let update = null, held = false;
     const show = () => {
@@ -57,7 +57,7 @@
   const line = [], page = Date.now();
   let clicks = 0, patience = 0, refused = false;
 
-  function inLine(trigger, eventName, data, button, settled) {
+  function inLine(trigger, eventName, data, button, settled, done) { // done(why): once answered; why it was refused, or ""
     if (data.do === "stop_job") { // never behind something slow
       if (button) button.disabled = true;
       trigger(eventName, data);
@@ -68,7 +68,7 @@
     clicks += 1;
     button?.classList.add("is-busy");
     if (!line.length) refused = false;
-    line.push({ id: `${page}-${clicks}`, trigger, eventName, data, text, button, settled });
+    line.push({ id: `${page}-${clicks}`, trigger, eventName, data, text, button, settled, done });
     if (line.length === 1) sendFirst();
   }
 
@@ -78,18 +78,18 @@
     trigger(eventName, { ...data, click: id, ...(refused ? { said: "1" } : {}) }); // what was refused stays to be read
   }
 
-  function answered(id) {
+  function answered(id, why = null) {
     if (!line.length || line[0].id !== id) return;
     clearTimeout(patience);
-    const { button, settled } = line.shift(), next = line[0];
+    const { button, settled, done } = line.shift(), next = line[0];
     if (!line.some((click) => click.button === button)) button?.classList.remove("is-busy");
-    setTimeout(() => { settled?.(); if (next) sendFirst(); }, 0);
+    setTimeout(() => { settled?.(); if (why !== null) done?.(why); if (next) sendFirst(); }, 0);
   }
 
   wizard.answers = (props, watch) => watch("value", () => {
-    const { click, failed } = JSON.parse(props.value || "{}");
+    const { click, failed, why } = JSON.parse(props.value || "{}");
     if (failed) refused = true;
-    answered(click);
+    answered(click, failed ? why || "It could not be saved." : "");
   });
 
   /* The first click asks, the second does: no dialog that blocks the page. */

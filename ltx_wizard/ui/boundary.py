@@ -17,12 +17,23 @@ _LOG = logging.getLogger("ltx_wizard")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an action leaves to show. message: a card; go_to: the step to show; project: what to open."""
+    """What an action leaves to show. message: a card; go_to: the step to show; project: what to open.
+
+    problem, remedy: why it failed, in words, where the card says just that. unchanged: nothing was done, and
+    the page stays as it is, with what it says.
+    """
 
     message: Markup = NOTHING
     go_to: str = ""
     project: Path | None = None
     failed: bool = False
+    problem: str = ""
+    remedy: str = ""
+    unchanged: bool = False
+
+
+UNCHANGED = Outcome(unchanged=True)
+"""Of a field that is left as it was: the reason why another was refused stays to be read."""
 
 
 def attempt(action: Callable[[], Outcome | None]) -> Outcome:
@@ -30,9 +41,13 @@ def attempt(action: Callable[[], Outcome | None]) -> Outcome:
     try:
         return action() or Outcome()
     except WizardError as error:
-        return Outcome(error_card(error.problem, error.remedy), failed=True)
+        return refused(error.problem, error.remedy)
     except Exception as error:  # the one place in the window that may: style rule 8
         return Outcome(bug_card(error), failed=True)
+
+
+def refused(problem: str, remedy: str) -> Outcome:
+    return Outcome(error_card(problem, remedy), failed=True, problem=problem, remedy=remedy)
 
 
 def bug_card(error: Exception) -> Markup:

@@ -79,6 +79,11 @@ def icon_button(symbol: str, title: str, do: str, **data: Attribute) -> Markup:
     )
 
 
+def go_button(title: str, step: str) -> Markup:
+    """The way from an empty step to the one that fills it."""
+    return h("button.wz-btn.soft", h("span", f"Go to {title}"), type="button", data_go=step)
+
+
 def step_header(number: int, title: str, sentence: str, status: str = "") -> Markup:
     """The head of a step: what happens here and why, and what it has produced."""
     return h(

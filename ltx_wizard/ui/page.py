@@ -19,8 +19,8 @@ from ltx_wizard.app import jobs
 from ltx_wizard.core.errors import WizardError
 from ltx_wizard.core.project import Project
 from ltx_wizard.ui import frame
-from ltx_wizard.ui.boundary import Outcome, attempt, opened
-from ltx_wizard.ui.components import error_card, notice
+from ltx_wizard.ui.boundary import Outcome, attempt, opened, refused
+from ltx_wizard.ui.components import notice
 from ltx_wizard.ui.live import revision
 
 Updates = dict[Component, Any]
@@ -128,7 +128,7 @@ class Page:
         shared = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private", "queue": True}
         self.on_act(self.bus, {})
         for wire in self._wires:
-            function = self._event_listener(wire.action) if wire.takes_event else self._listener(wire.action)
+            function = self._event_listener(wire.action) if wire.takes_event else self._listener(wire)
             wire.listener(
                 function,
                 inputs=[self.project, self.step, *wire.inputs],
@@ -181,9 +181,12 @@ class Page:
             self.bus: json.dumps(state),
         }
 
-    def _listener(self, action: Action) -> Callable[..., Updates]:
+    def _listener(self, wire: _Wire) -> Callable[..., Updates]:
         def run(path: str, step: str, *values: object) -> Updates:
-            return self._respond(path, step, lambda: action(path, *values))
+            outcome = attempt(lambda: wire.action(path, *values))
+            if outcome.failed and path and _tells_value(wire) and len(values) == 1:
+                return self._back_in_force(path, step, outcome, wire.inputs[0], str(values[0]))
+            return self._after(path, step, outcome)
 
         return run
 
@@ -191,11 +194,12 @@ class Page:
         def run(event: gr.EventData, path: str, step: str, *values: object) -> Updates:
             data = {str(key): str(value) for key, value in (event._data or {}).items()}
             click, said = data.pop("click", ""), data.pop("said", "")
-            updates = self._respond(path, step, lambda: action(path, data, *values))
-            failed = self.bus not in updates
+            outcome = attempt(lambda: action(path, data, *values))
+            updates = self._after(path, step, outcome)
             if said:  # a click before this one, in the same line, was refused: the reason stays
                 updates = self._without_empty_notices(updates)
-            return {**updates, self.answered: json.dumps({"click": click, "failed": failed})}
+            answer = {"click": click, "failed": outcome.failed, "why": outcome.problem}
+            return {**updates, self.answered: json.dumps(answer)}
 
         return run
 
@@ -211,17 +215,32 @@ class Page:
             card = self._view(step, None, exact=True).notice  # the reason why the last try failed goes
             if outcome.failed:
                 return {card: outcome.message}
+            if all(part == gr.skip() for part in shown):  # nothing was done: what is said stays
+                return {card: gr.skip()}
             return {**dict(zip(light.outputs, shown, strict=True)), card: outcome.message}
 
         return run
 
-    def _respond(self, path: str, step: str, action: Callable[[], Outcome | None]) -> Updates:
+    def _after(self, path: str, step: str, outcome: Outcome) -> Updates:
         """A failed action leaves the page as it is, with the reason on top: nothing typed is lost."""
-        outcome = attempt(action)
+        if outcome.unchanged:
+            return {self.step: gr.skip()}
         if outcome.failed:
             return {self._view(step, None, exact=True).notice: outcome.message}
         shown_path = str(outcome.project) if outcome.project else path
         return self.show(shown_path, outcome.go_to or step, outcome)
+
+    def _back_in_force(self, path: str, step: str, outcome: Outcome, field: Component, typed: str) -> Updates:
+        """A field of one line whose value was refused shows the value in force again, and the reason says
+        what was refused. A longer text stays to be mended.
+        """
+        shown: Updates = {}
+        attempt(lambda: shown.update(self._view(step, None, exact=True).render(opened(path))))
+        if field not in shown or getattr(field, "lines", 1) > 1:
+            return self._after(path, step, outcome)
+        remedy = f"{outcome.remedy} Not taken: '{typed}'. The field shows what is in force."
+        told = refused(outcome.problem, remedy) if outcome.problem else outcome
+        return {**self._after(path, step, told), field: shown[field]}
 
     def _go(self, event: gr.EventData) -> Updates:
         data = event._data or {}
@@ -248,7 +267,11 @@ def _repeated(wire: _Wire) -> Repeated:
     """
     if wire.takes_event:
         return "multiple"
-    return "always_last" if getattr(wire.listener, "event_name", "") in _OF_VALUES else "once"
+    return "always_last" if _tells_value(wire) else "once"
+
+
+def _tells_value(wire: _Wire) -> bool:
+    return getattr(wire.listener, "event_name", "") in _OF_VALUES
 
 
 def when_ready(script: str) -> str:
@@ -283,7 +306,7 @@ def _open(path: str, outcome: Outcome) -> tuple[Project | None, Outcome]:
     try:
         return opened(path), outcome
     except WizardError as error:
-        return None, Outcome(error_card(error.problem, error.remedy), failed=True)
+        return None, refused(error.problem, error.remedy)
 
 
 def _stop_job(path: str, _data: Data) -> None:

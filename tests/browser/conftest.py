@@ -30,6 +30,16 @@ _SHOW_USUAL_HOME = """home => {
     if (text.data.includes(home)) text.data = text.data.replaceAll(home, "~/LTX-Wizard");
   }
 }"""
+_OUTSIDE = """() => {
+  const scrolls = (box) => box && (/auto|scroll/.test(getComputedStyle(box).overflowX) ? box : scrolls(box.parentElement));
+  return [...document.querySelectorAll("body *")].filter((part) => {
+    const { right, width, height } = part.getBoundingClientRect();
+    if (!width || !height || right <= innerWidth + 1 || getComputedStyle(part).visibility === "hidden") return false;
+    const box = scrolls(part.parentElement);
+    return !box || box === document.documentElement || box.getBoundingClientRect().right > innerWidth + 1;
+  }).map((part) => `${part.tagName}.${part.className} ${part.textContent.trim().slice(0, 40)}`);
+}"""  # noqa: E501 - a script
+"""What lies right of the window, where nobody can bring it into sight."""
 _LEFT_WHILE_LOADING = "AbortError: signal is aborted"
 """Gradio says so when a page is reloaded while it still waits for an answer."""
 _FLAGS = (
@@ -117,6 +127,14 @@ class Window:
     wanted: bool
     complaints: list[str] = field(default_factory=list)
 
+    def fits_small(self) -> None:
+        """Fails where a small window cuts something off."""
+        self.page.set_viewport_size(_SMALL)
+        self.page.wait_for_timeout(150)  # a plot draws itself anew
+        outside = self.page.evaluate(_OUTSIDE)
+        self.page.set_viewport_size(_LARGE)
+        assert outside == [], f"right of a window of {_SMALL['width']} px: {outside[:5]}"
+
     def shot(self, name: str, settled_ms: int = 700) -> None:
         """Where somebody wants to look: 1440 x 900 in light and dark, and small."""
         if not self.wanted:
@@ -147,6 +165,7 @@ def chromium() -> str:
 def browser(chromium: str) -> Iterator[Any]:
     """One for all pages of a file, so that the window's own files are fetched once."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    playwright.expect.set_options(timeout=_PATIENCE_MS)
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=chromium, args=_FLAGS.split())
         yield opened.new_context(viewport=_LARGE, color_scheme="light", accept_downloads=True)
@@ -165,7 +184,6 @@ def running_app(chromium: str) -> Callable[[Path, dict[str, str]], AbstractConte
     return _running
 
 
-    playwright.expect.set_options(timeout=_PATIENCE_MS)
 @pytest.fixture(scope="module")
 def slowed_app(
     running_app: Callable[[Path, dict[str, str]], AbstractContextManager[App]],

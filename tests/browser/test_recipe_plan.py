@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -73,10 +74,27 @@ def test_a_refused_setting_says_why_where_it_was_typed_and_one_that_cannot_train
     expect(refusal).to_contain_text("checkpoints.keep: 2.5 is not a whole number")
     expect(field).to_be_in_viewport()
     expect(refusal).to_be_in_viewport(ratio=1)
+    row = page.locator("[data-key='checkpoints.keep']")
+    expect(row.locator(".wz-refused")).to_have_text(
+        "checkpoints.keep: 2.5 is not a whole number. In force: 10. Take it back"
+    )
     window.shot("recipe-setting-refused")
-    field.fill("5")
+    steps = page.locator("#set-steps")
+    steps.fill("300")
+    steps.press("Tab")
+    expect(page.locator("#recipe-head .wz-status")).to_contain_text("300 steps")
+    expect(field).to_have_value("2.5")  # still to be mended, and plainly not in force
+    expect(row).to_have_class(re.compile("is-refused"))
+    row.get_by_role("button", name="Take it back").click()
+    expect(field).to_have_value("10")
+    expect(row).not_to_have_class(re.compile("is-refused"))
+    field.fill("0")
+    field.press("Tab")
+    expect(row.locator(".wz-refused")).to_contain_text("goes from 1")
+    field.fill("4")
     field.press("Tab")
     expect(refusal).to_have_count(0)
+    expect(row).not_to_have_class(re.compile("is-refused"))
 
     width = page.locator("#set-validation\\.width")
     width.fill("500")

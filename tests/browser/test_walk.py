@@ -25,12 +25,14 @@ def test_the_sample_project_becomes_an_exported_lora_though_the_app_is_killed_me
     window.shot("1-goal")
     open_sample_project(page)
     window.shot("2-videos")
+    window.fits_small()
 
     go_to_scenes(page)
     find_scenes(page)
     page.locator(".wz-scene").first.click()
     expect(page.locator(".wz-inspector")).to_be_visible()
     window.shot("3-scenes")
+    window.fits_small()
     cut_clips(page)
 
     page.locator("#scenes-primary").click()
@@ -39,6 +41,7 @@ def test_the_sample_project_becomes_an_exported_lora_though_the_app_is_killed_me
     reload(window)
     expect(page.locator(".wz-caption-text")).to_have_value(_CAPTION)
     window.shot("4-captions")
+    window.fits_small()
 
     page.locator("#captions-primary").click()
     at_step(page, "check")
@@ -46,11 +49,13 @@ def test_the_sample_project_becomes_an_exported_lora_though_the_app_is_killed_me
     expect(page.locator(".wz-finding.is-must")).to_have_count(0)
     expect(page.locator(".wz-bucket")).not_to_have_count(0)
     window.shot("5-check")
+    window.fits_small()
 
     page.locator("#check-primary").click()
     at_step(page, "recipe")
     choose_practice_draft(page)
     window.shot("6-recipe")
+    window.fits_small()
     shorten_recipe(page, small=not window.wanted)
 
     start_training(page)
@@ -88,6 +93,7 @@ def test_the_sample_project_becomes_an_exported_lora_though_the_app_is_killed_me
     reload(window)
     expect(page.locator(f".wz-sample[data-step='{STEPS}']")).not_to_have_count(0)
     expect(page.locator("#train-notice, #train-work").filter(has_text="Training is finished")).to_be_visible()
+    window.fits_small()  # the row of samples too
 
     page.locator("#train-primary").click()
     at_step(page, "lab")
@@ -99,6 +105,7 @@ def test_the_sample_project_becomes_an_exported_lora_though_the_app_is_killed_me
     expect(page.locator(".wz-verified li")).not_to_have_count(0)
     expect(page.locator(".wz-lora-file")).to_have_count(2)
     window.shot("9-export")
+    window.fits_small()
     with page.expect_download() as download:
         page.locator(".wz-lora-file").first.click()
     assert Path(download.value.path()).stat().st_size > 10_000

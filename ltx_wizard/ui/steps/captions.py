@@ -20,8 +20,8 @@ from ltx_wizard.core.project import (
     TriggerPlacement,
 )
 from ltx_wizard.core.units import plural
-from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, button, empty_state, h, step_header
+from ltx_wizard.ui.boundary import UNCHANGED, Outcome, opened
+from ltx_wizard.ui.components import Markup, button, empty_state, go_button, h, step_header
 from ltx_wizard.ui.live import revision
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 from ltx_wizard.ui.steps import captions_job
@@ -95,17 +95,19 @@ def _remove(path: str, data: Data) -> None:
     datasets.remove_clip(opened(path), data["clip"])
 
 
-def _set_trigger(path: str, trigger: str) -> None:
-    if trigger.strip() != opened(path).read_settings().trigger_word:
-        _change(path, trigger_word=trigger.strip())
+def _set_trigger(path: str, trigger: str) -> Outcome | None:
+    if trigger.strip() == opened(path).read_settings().trigger_word:
+        return UNCHANGED
+    _change(path, trigger_word=trigger.strip())
+    return None
 
 
-def _set_pattern(path: str, pattern: str) -> None:
+def _set_pattern(path: str, pattern: str) -> Outcome | None:
     """Raises BadInput for a template without its two places."""
     settings = opened(path).read_settings()
     text = " ".join(pattern.split())
     if text == settings.trigger_pattern:
-        return
+        return UNCHANGED
     is_template = settings.trigger_placement is TriggerPlacement.TEMPLATE
     if text and is_template and not (TRIGGER_PLACE in text and CAPTION_PLACE in text):
         raise BadInput(
@@ -140,7 +142,10 @@ def _head(clips: list[Clip]) -> Markup:
 def _work(project: Project, clips: list[Clip], busy: str) -> Markup | str:
     if not clips:
         return empty_state(
-            "text", "No clips yet", "Cut your videos in step 3; images become clips by themselves."
+            "text",
+            "No clips yet",
+            "Cut your videos in the step Scenes; images become clips by themselves.",
+            go_button("Scenes", "scenes"),
         )
     if busy == "caption":
         return captions_job.working(project)

@@ -15,13 +15,7 @@ from ltx_wizard.core.project import Project
 from ltx_wizard.core.units import plural
 from ltx_wizard.ui import ended
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import (
-    Markup,
-    empty_state,
-    notice,
-    step_header,
-    working_card,
-)
+from ltx_wizard.ui.components import Markup, empty_state, go_button, notice, step_header, working_card
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 from ltx_wizard.ui.steps.check_data import check_json
 
@@ -181,7 +175,12 @@ def _head(found: Sequence[Finding], clips: int) -> Markup:
 
 
 def _empty() -> Markup:
-    return empty_state("shield", "Nothing to check yet", "Cut clips in step 3, then come back.")
+    return empty_state(
+        "shield",
+        "Nothing to check yet",
+        "Cut clips in the step Scenes, then come back.",
+        go_button("Scenes", "scenes"),
+    )
 
 
 def _work(busy: str) -> Markup | str:

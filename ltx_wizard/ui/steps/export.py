@@ -17,7 +17,16 @@ from ltx_wizard.core.run import JobState
 from ltx_wizard.core.units import bytes_text, plural
 from ltx_wizard.ui import media
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, empty_state, error_card, h, icon, step_header, working_card
+from ltx_wizard.ui.components import (
+    Markup,
+    empty_state,
+    error_card,
+    go_button,
+    h,
+    icon,
+    step_header,
+    working_card,
+)
 from ltx_wizard.ui.page import Page, StepView, Updates, panel
 from ltx_wizard.ui.steps.export_dataset import DatasetExport
 
@@ -214,6 +223,7 @@ def _work(project: Project, busy: bool, has_checkpoints: bool) -> Markup | str:
             "Nothing to export yet",
             "Checkpoints appear here as soon as a training has saved one, and LoRA files that you bring into "
             "the Lab.",
+            go_button("Train", "train"),
         )
     last = jobs.last_job(project, "export")
     status = jobs.status(last) if last else None

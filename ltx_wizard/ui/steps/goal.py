@@ -13,7 +13,7 @@ from ltx_wizard.core.errors import BadInput
 from ltx_wizard.core.project import Goal, Project
 from ltx_wizard.core.units import duration_text, plural
 from ltx_wizard.ui import media
-from ltx_wizard.ui.boundary import Outcome, opened
+from ltx_wizard.ui.boundary import UNCHANGED, Outcome, opened
 from ltx_wizard.ui.components import Markup, button, h, icon, icon_button, notice, step_header
 from ltx_wizard.ui.icons import goal_svg
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
@@ -22,6 +22,8 @@ from ltx_wizard.ui.words import GOAL_SENTENCES, GOAL_TITLES
 
 _OFFERED = (Goal.STYLE, Goal.CHARACTER, Goal.MOTION, Goal.DETAIL)
 """Control needs pairs of videos; it is offered once they can be imported."""
+_FIRST_RECENT = 4
+_MOST_RECENT = 12
 # The values of the two cards that are chosen reach the server in place of two inputs that nobody sees.
 _CHOICES = (
     "(path, step, name, trigger) => [path, step, name, trigger, ...window.wizard.choices('goal', 'model')]"
@@ -31,6 +33,7 @@ _CHOICES = (
 def build(page: Page) -> StepView:
     head = panel("goal-head")
     notice_card = panel("goal-notice")
+    recent = panel("goal-recent")
     sample = panel("goal-sample")
     goals = panel("goal-cards")
     with gr.Row(elem_classes="wz-fields"):
@@ -51,7 +54,7 @@ def build(page: Page) -> StepView:
     models = goal_models.build(page)
     live_panel("download")
     choices = [gr.Textbox(visible=False, elem_id=f"goal-chosen-{choice}") for choice in ("goal", "model")]
-    recent = panel("goal-recent")
+    others = panel("goal-others")
     with gr.Row(elem_classes="wz-footer"):
         primary = gr.Button("Create project", variant="primary", elem_id="goal-primary")
 
@@ -62,7 +65,8 @@ def build(page: Page) -> StepView:
             sample: "" if project else _sample_banner(),
             goals: _goal_cards(settings.goal if settings else Goal.STYLE, saved=project is not None),
             **models.render(project),
-            recent: _recent(projects.recent(), project),
+            recent: "" if project else _recent(projects.recent()),
+            others: _others(projects.recent(), project) if project else "",
             primary: gr.update(value="Add videos" if project else "Create project"),
         }
         if settings:
@@ -74,11 +78,14 @@ def build(page: Page) -> StepView:
     page.on(name.submit, _rename, [name])
     page.on(trigger.blur, _set_trigger, [trigger])
     page.on(trigger.submit, _set_trigger, [trigger])
-    page.light(name.input, _propose_trigger, [page.project, name, trigger], [trigger])
+    # Not 'input': Gradio tells of keys that write a letter only, not of what is pasted or deleted.
+    page.light(name.change, _propose_trigger, [page.project, name, trigger], [trigger])
     page.on_act(goals, {"goal": lambda path, data: _update(path, goal=Goal(data["value"]))})
     page.on_act(models.cards, {"model": lambda path, data: _update(path, model=data["value"])})
     page.on_act(sample, {"sample": _open_sample})
-    page.on_act(recent, {"open": _open_recent, "rename": _rename_other, "duplicate": _duplicate})
+    for projects_shown in (recent, others):
+        actions = {"open": _open_recent, "rename": _rename_other, "duplicate": _duplicate}
+        page.on_act(projects_shown, actions)
     return StepView("goal", "Goal", notice_card, render, needs_project=False)
 
 
@@ -87,7 +94,8 @@ def _create_or_go_on(path: str, name: str, trigger: str, goal: str, model: str) 
         return Outcome(go_to="videos")
     if not name.strip():
         raise BadInput(
-            problem="The project has no name yet.", remedy="Type a name above, such as 'My cat, running'."
+            problem="The project has no name yet.",
+            remedy="Type one into 'Name of the project', such as 'My cat, running'.",
         )
     project = projects.create_project(name, Goal(goal), trigger or projects.propose_trigger(name), model)
     return Outcome(go_to="videos", project=project.folder)
@@ -117,14 +125,18 @@ def _duplicate(_path: str, data: Data) -> Outcome:
     )
 
 
-def _rename(path: str, name: str) -> None:
-    if path and name.strip() != opened(path).read_settings().name:
-        projects.rename_project(opened(path), name)
+def _rename(path: str, name: str) -> Outcome | None:
+    if not path or name.strip() == opened(path).read_settings().name:
+        return UNCHANGED
+    projects.rename_project(opened(path), name)
+    return None
 
 
-def _set_trigger(path: str, trigger: str) -> None:
-    if path and trigger.strip() != opened(path).read_settings().trigger_word:
-        projects.update(opened(path), trigger_word=trigger.strip())
+def _set_trigger(path: str, trigger: str) -> Outcome | None:
+    if not path or trigger.strip() == opened(path).read_settings().trigger_word:
+        return UNCHANGED
+    projects.update(opened(path), trigger_word=trigger.strip())
+    return None
 
 
 def _update(path: str, **changes: object) -> None:
@@ -178,12 +190,31 @@ def _goal_cards(chosen: Goal, saved: bool) -> Markup:
     return h("div.wz-goals", cards, role="radiogroup", aria_label="Goal")
 
 
-def _recent(cards: list[ProjectCard], current: Project | None) -> Markup | str:
-    others = [card for card in cards if current is None or card.folder != current.folder]
+def _recent(cards: list[ProjectCard]) -> Markup | str:
+    """On top of the start screen: who comes back wants to go on."""
+    if not cards:
+        return ""
+    first, more = cards[:_FIRST_RECENT], cards[_FIRST_RECENT:_MOST_RECENT]
+    return h(
+        "div",
+        h("h2", "Go on with"),
+        h("div.wz-recents", [_recent_card(card) for card in first]),
+        h(
+            "details.wz-more-recents",
+            h("summary", plural(len(more), "older project")),
+            h("div.wz-recents", [_recent_card(card) for card in more]),
+        )
+        if more
+        else None,
+        h("h2.wz-new-project", "Or begin a new project"),
+    )
+
+
+def _others(cards: list[ProjectCard], current: Project) -> Markup | str:
+    others = [card for card in cards if card.folder != current.folder][:_MOST_RECENT]
     if not others:
         return ""
-    title = "Recent projects" if current is None else "Other projects"
-    return h("div", h("h2", title), h("div.wz-recents", [_recent_card(card) for card in others[:8]]))
+    return h("div", h("h2", "Other projects"), h("div.wz-recents", [_recent_card(card) for card in others]))
 
 
 def _recent_card(card: ProjectCard) -> Markup:

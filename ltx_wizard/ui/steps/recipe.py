@@ -11,6 +11,7 @@ from ltx_wizard.app import datasets, memory_plan, recipes, saved_recipes, settin
 from ltx_wizard.app.memory_plan import Plan
 from ltx_wizard.app.recipes import Advice, PresetCard
 from ltx_wizard.app.refusals import recipe_problem
+from ltx_wizard.core.errors import BadSetting
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.recipe import (
     RECIPE_GROUPS,
@@ -21,8 +22,8 @@ from ltx_wizard.core.recipe import (
     setting_value,
     typed_setting,
 )
-from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, badge, empty_state, h, icon, step_header
+from ltx_wizard.ui.boundary import UNCHANGED, Outcome, opened
+from ltx_wizard.ui.components import Markup, badge, empty_state, go_button, h, icon, step_header
 from ltx_wizard.ui.memory_bar import plan_panel, small_bar
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 from ltx_wizard.ui.words import setting_title, value_text
@@ -112,15 +113,33 @@ def _plan(project: Project, recipe: Recipe) -> Markup:
     return plan_panel(memory_plan.plan(project, recipe), ignored, refused)
 
 
-def _set_prompts(path: str, text: str) -> None:
+def _set_prompts(path: str, text: str) -> Outcome | None:
     prompts = typed_setting("validation.prompts", text)
     project = opened(path)
-    if prompts != recipes.current_recipe(project).validation.prompts:
-        recipes.change_setting(project, "validation.prompts", prompts)
+    if prompts == recipes.current_recipe(project).validation.prompts:
+        return UNCHANGED
+    recipes.change_setting(project, "validation.prompts", prompts)
+    return None
 
 
 def _set(path: str, data: Data) -> None:
-    recipes.change_setting(opened(path), data["key"], typed_setting(data["key"], data["value"]))
+    key, value = data["key"], typed_setting(data["key"], data["value"])
+    _refuse_outside(key, value)
+    recipes.change_setting(opened(path), key, value)
+
+
+def _refuse_outside(key: str, value: object) -> None:
+    """In the words of the page; what else can be wrong with a value is told where it is saved."""
+    info = next(info for info in recipe_settings() if info.key == key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    least, most = info.minimum, info.maximum
+    if (least is not None and value < least) or (most is not None and value > most):
+        limits = f"from {least:g} on" if most is None else f"up to {most:,g}" if least is None else ""
+        raise BadSetting(
+            problem=f"{setting_title(key)} goes {limits or f'from {least:g} to {most:,g}'}.",
+            remedy="Give another value. Nothing was changed.",
+        )
 
 
 def _reset(path: str, data: Data) -> None:
@@ -143,7 +162,10 @@ def _head(recipe: Recipe | None, kept_for: str) -> Markup:
 
 def _empty() -> Markup:
     return empty_state(
-        "sliders", "No dataset yet", "Rank, steps and learning rate follow from your clips: cut some first."
+        "sliders",
+        "No dataset yet",
+        "Rank, steps and learning rate follow from your clips: cut some first.",
+        go_button("Scenes", "scenes"),
     )
 
 

@@ -13,7 +13,16 @@ from ltx_wizard.core.project import Project, SceneSettings
 from ltx_wizard.core.units import plural
 from ltx_wizard.ui import ended, media
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, empty_state, error_card, join, notice, step_header, working_card
+from ltx_wizard.ui.components import (
+    Markup,
+    empty_state,
+    error_card,
+    go_button,
+    join,
+    notice,
+    step_header,
+    working_card,
+)
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 
 _DETECTORS = [("Adaptive (moving cameras)", "adaptive"), ("Content (still cameras)", "content")]
@@ -220,7 +229,9 @@ def _work(state: _State) -> Markup | str:
     if not state.videos and state.images:
         return notice("Images need no cutting: each is a clip of one frame.", "info")
     if not state.videos:
-        return empty_state("scissors", "Nothing to cut yet", "Add videos in step 2 first.")
+        return empty_state(
+            "scissors", "Nothing to cut yet", "Add videos first.", go_button("Videos", "videos")
+        )
     if state.unsearched:
         return empty_state(
             "scissors",

@@ -11,7 +11,7 @@ from ltx_wizard.core.errors import NotReady
 from ltx_wizard.core.project import Project
 from ltx_wizard.core.run import JobFolder, JobState
 from ltx_wizard.ui.boundary import Outcome, opened
-from ltx_wizard.ui.components import Markup, empty_state, h, icon, notice, step_header
+from ltx_wizard.ui.components import Markup, empty_state, go_button, h, icon, notice, step_header
 from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 from ltx_wizard.ui.words import setting_title, value_text
 
@@ -168,7 +168,12 @@ def _work(project: Project, state: _State) -> Markup | str:
 
 def _before_the_first(project: Project) -> Markup:
     if not datasets.clips(project):
-        return empty_state("chart", "Nothing to train on yet", "Cut clips in step 3 first.")
+        return empty_state(
+            "chart",
+            "Nothing to train on yet",
+            "Cut clips in the step Scenes first.",
+            go_button("Scenes", "scenes"),
+        )
     recipe = recipes.current_recipe(project)
     facts = [
         ("Model", datasets.model_spec(project).title),
