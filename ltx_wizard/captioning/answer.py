@@ -8,8 +8,8 @@ from ltx_wizard.core.caption import clean_caption, word_count
 from ltx_wizard.core.lint import is_refusal, without_refusal
 
 _EXCUSE = re.compile(
-    r"^\W*(?:i['’]?m sorry|i am sorry|sorry,|i cannot|i can['’]?t|as an ai\b|(?:i am|i['’]?m) unable to"
-    r"|unfortunately, i\b)",
+    r"^[\s*_#>-]*(?:i['’]?m sorry|i am sorry|sorry,|i cannot|i can['’]?t|as an ai\b|(?:i am|i['’]?m) unable"
+    r" to|unfortunately, i\b)",
     re.IGNORECASE,
 )
 _LONGEST_WORD = 45

@@ -18,6 +18,7 @@ _END_OF_TURN = re.compile(
     r"<\|(?:im_end|endoftext|end_of_text|eot_id|eom_id|end|eos)\|>|<end_of_turn>|<end_of_utterance>|</s>"
 )
 _ROLE = re.compile(r"^\s*(?:<\|im_start\|>\s*)?(?:assistant|model|ai)\s*\n", re.IGNORECASE)
+_ASKED = re.compile(r"^\s*(?:user|human)\s*:.*?\n\s*(?:assistant|ai)\s*:\s*", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]{0,80}>")
 
 _RULE = re.compile(r"^\s*(?:[-*_=~]\s*){3,}$")
@@ -28,6 +29,7 @@ _NOTES = re.compile(
     r"|key (?:points|details|elements))\W*$",
     re.IGNORECASE,
 )
+_TITLE = re.compile(r"^(?:#{1,6}\s(?!.*[.!?:]\W*$)|\W*title\W*:)", re.IGNORECASE)
 _EMPHASIS = re.compile(r"(?<![\w*])\*(?![\s*])([^*\n]+?)(?<!\s)\*(?![\w*])|(?<!`)`([^`\n]+)`(?!`)")
 _LINE_END = re.compile(r"\\r?\\n|\\n(?=[A-Z*#\\\s-]|$)")
 
@@ -54,7 +56,7 @@ def first_turn(text: str) -> str:
     text = _OPEN_THOUGHT.sub("", _THOUGHT.sub("", text))
     turns = _END_OF_TURN.split(text)
     spoken = next((turn for turn in turns if _TAG.sub("", turn).strip()), "")
-    return _ROLE.sub("", _LINE_END.sub("\n", spoken)).strip()
+    return _ROLE.sub("", _ASKED.sub("", _LINE_END.sub("\n", spoken))).strip()
 
 
 def plain_lines(text: str) -> list[str]:
@@ -72,7 +74,8 @@ def plain_lines(text: str) -> list[str]:
             line = "" if is_header or _is_row_rule(line) else _row_text(row[1])
         if line and not _RULE.match(line):
             kept.append(_EMPHASIS.sub(lambda found: found[1] or found[2], line))
-    return kept
+    told = [line for line in kept if not _TITLE.match(line)]
+    return told or kept
 
 
 def is_timed(line: str) -> bool:
@@ -82,7 +85,7 @@ def is_timed(line: str) -> bool:
 
 def untimed(sentence: str) -> str:
     """Without the times and numbers of frames that were given to the model: a caption has none of them."""
-    rest = _TIMED.sub("", _BRACKETED.sub("", sentence).strip())
+    rest = _TIMED.sub("", _BRACKETED.sub("", _TIMED.sub("", sentence)).strip())
     return rest if rest == sentence else rest[:1].upper() + rest[1:]
 
 

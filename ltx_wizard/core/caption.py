@@ -55,6 +55,13 @@ _LABEL = re.compile(
     r"(?:\s+(?:and|&|/)\s+[a-z]+|\s+(?:details?|over time|changes|description))*\s*:\s*",
     re.IGNORECASE,
 )
+_INLINE_LABEL = re.compile(
+    r"(?<!\d[.)])(?<=[\w.;!?,\"”)])[ \t]+(?:\(?\d{1,2}[.)]\s*)?(?=(?:action|movement|motion|appearance|subjects?|background|setting|environment"
+    r"|camera(?: (?:movement|work|angle))?|light(?:ing)?|events?(?: over time)?|changes?)\s*:\s)",
+    re.IGNORECASE,
+)
+"""Between parts of an answer that stand in one line: 'Action: a dog runs. Camera: static.'"""
+
 _PREAMBLE = re.compile(
     r"^(?:(?:sure|certainly|of course|okay|ok|absolutely|alright|great|yes|got it|understood|no problem"
     r"|definitely|gladly|perfect)(?: thing)?(?:[,.:!]+\s*|\s*[—–-]+\s+)"
@@ -68,7 +75,8 @@ _PREAMBLE = re.compile(
     r"(?: (?:provided|given|above|shown|you (?:provided|gave)|of the (?:video|clip)))*,?\s+"
     r"|(?:assistant|answer|output|response|final (?:answer|caption)|(?:video |detailed |training )*(?:caption|"
     r"description|prompt))\s*:+\s*"
-    r"|(?:caption|description)[,.!]\s+)",
+    r"|(?:caption|description|prompt|summary) (?:of|for) (?:the|this) \w+(?: \w+)?\s*:\s*"
+    r"|it (?:shows|depicts) (?=an? )|(?:caption|description)[,.!]\s+)",
     re.IGNORECASE,
 )
 _MEDIUM = r"(?:video|clip|footage|image|scene|picture|photo(?:graph)?|frames?|sequence|shot|film|animation|recording)"
@@ -78,8 +86,10 @@ _SHOWN = (
 )
 _OPENER = re.compile(
     rf"^(?:(?:throughout|during|over the course of|across) (?:the|this)(?: entire| whole)? {_MEDIUM}(?: {_MEDIUM})?,\s+"
-    rf"|(?:the|this) {_MEDIUM}(?: {_MEDIUM})? is (?=an? (?:[\w-]+,? ){{0,4}}(?:shot|view|close-up|closeup|portrait|scene|clip"
+    rf"|(?:the|this) (?:video|clip|footage|image|picture|photo(?:graph)?|animation|recording)(?: {_MEDIUM})? is (?=an? (?:[\w-]+,? ){{0,4}}(?:shot|view|close-up|closeup|portrait|scene|clip"
     r"|video|photo(?:graph)?|recording|sequence|footage|still|render(?:ing)?|painting|illustration)\b)"
+    rf"|(?:the|this|these)(?: (?:sequence|series|set) of)?(?: (?:provided|given|sampled|following|first|second|third|fourth"
+    rf"|next|last|final|middle|\d+))* (?:key ?)?(?:frames?|images|pictures|stills) {_SHOWN}(?: us)?(?: that| how)?\s+"
     rf"|(?:in )?(?:the|this|our)(?: (?:short|brief|given|provided|\w+ing))? {_MEDIUM}(?: {_MEDIUM})?"
     rf"(?:,? (?:we|you|one|the viewer|viewers) (?:can |could |may )?(?:clearly )?(?:see|observe|watch|notice|find)s?(?: that)?"
     rf"|,|\s+(?:opens|begins|starts|ends|opening|starting) (?:with|on)(?! (?:her|his|him|their|them|it|its) )(?: {_SHOWN})?"
@@ -88,12 +98,12 @@ _OPENER = re.compile(
     rf"|(?:an?|some|the) (?:short |brief |\d+-second )?(?:video|clip|footage|image|picture|photo(?:graph)?|sequence|recording)"
     rf"(?: {_MEDIUM})? (?:of|showing|that shows|which shows|depicting|featuring|capturing)\s+"
     rf"|(?:footage|video|images?) of\s+"
-    rf"|(?:here,? )?(?:we|you|one|the viewer|viewers) (?:can |could |may )?(?:clearly )?(?:see|observe|watch|notice)s?(?: that)?\s+"
+    rf"|(?:here,? )?(?:we|you|one|i|the viewer|viewers) (?:can |could |may )?(?:clearly )?(?:see|observe|watch|notice)s?(?: that)?\s+"
     rf"|(?:depicted|shown|seen|featured|pictured) (?:here |in (?:this|the) {_MEDIUM} )?(?:is|are)\s+)",
     re.IGNORECASE,
 )
 _FAREWELL = re.compile(
-    r"^(?:let me know|i hope|hope this|would you like|if you (?:need|want|would|have|'d)|feel free|please let"
+    r"^[(*_]*(?:let me know|i hope|hope this|would you like|if you (?:need|want|would|have|'d)|feel free|please let"
     r"|do you want|(?:please )?note(?: that\b|:)|\(?word count|total words|this (?:caption|description"
     r"|paragraph) |is there anything|i(?:'ve| have)? (?:avoided|kept|focused|tried|included|followed|described"
     r"|omitted|aimed) )",
@@ -267,6 +277,8 @@ def _spoken(value: object) -> str:
 def _as_prose(text: str) -> str:
     """List items and labelled lines become sentences; **bold** and the like lose their signs."""
     text = re.sub(r"\*\*(.+?)\*\*|__(.+?)__", lambda match: match.group(1) or match.group(2), text)
+    if len(_INLINE_LABEL.findall(text)) > 1:
+        text = _INLINE_LABEL.sub("\n", text)
     lines = [line for line in plain_lines(text) if not _LABEL.fullmatch(f"{_BULLET.sub('', line)}:")]
     is_list = sum(bool(_BULLET.match(line) or _LABEL.match(line)) or is_timed(line) for line in lines) > 1
     return " ".join(filter(None, (_as_sentence(line) if is_list else line for line in lines)))

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 
 from ltx_wizard.captioning.answer import caption_in
+
+CAPTIONS: dict[str, list[dict[str, Any]]] = yaml.safe_load(
+    (Path(__file__).parents[1] / "core" / "lint_captions.yaml").read_text(encoding="utf-8")
+)
 
 GOOD = (
     "A woman in a red coat walks over a stone bridge and stops at its middle. Her hair lifts in the wind. "
@@ -56,3 +64,16 @@ def test_a_whole_sentence_that_comes_again_is_dropped_once() -> None:
 @pytest.mark.parametrize("answer", ["", "<think>The frames show", "```\n```", "#### !!! ***** ???? ----"])
 def test_nothing_and_signs_are_no_captions(answer: str) -> None:
     assert caption_in(answer)[1]
+
+
+@pytest.mark.parametrize(
+    "entry", [*CAPTIONS["good"], *CAPTIONS["good_later"]], ids=lambda entry: entry["text"][:40]
+)
+def test_a_good_caption_comes_through_as_it_is(entry: dict[str, Any]) -> None:
+    text = entry["text"][:1].upper() + entry["text"][1:]
+    assert caption_in(text) == (text, "")
+
+
+def test_what_somebody_says_in_a_clip_is_no_excuse() -> None:
+    said = '"I can\'t see you," says the boy in a dark cellar. His torch dies. The camera is static.'
+    assert caption_in(said) == (said, "")

@@ -84,6 +84,22 @@ from ltx_wizard.core.caption import (
         ("A dog runs. Overall, warm light creates long shadows.", None),
         ("The overall mood of the image is calm.", None),
         ("A dog rolls its eyes*, as one says.", None),
+        ("Frame 1 (0.0s): A dog runs. Frame 2 (1.0s): It jumps.", "A dog runs. It jumps."),
+        ("The sequence of frames shows a dog. The last frame shows a cat.", "A dog. A cat."),
+        ("These frames show a dog running.", "A dog running."),
+        ("User: describe\nAssistant: A dog runs.", "A dog runs."),
+        ("Description of the video: A dog runs.", "A dog runs."),
+        ("Title: A Dog\n\nDescription: A dog runs.", "A dog runs."),
+        ("# A Dog\n\nA dog runs.", "A dog runs."),
+        (
+            "1. Action: a dog runs 2. Camera: static 3. Lighting: soft",
+            "A dog runs. Camera: static. The light is soft.",
+        ),
+        ("Action: A dog runs. Setting: A beach. Camera: static.", "A dog runs. A beach. Camera: static."),
+        ("A dog runs. (This description is based on the frames.)", "A dog runs."),
+        ("I can see a dog running.", "A dog running."),
+        ("It shows a dog running.", "A dog running."),
+        ("A dog runs. The shot is a steady close-up.", None),
     ],
 )
 def test_answers_of_models_are_tidied(answer: str, caption: str | None) -> None:
