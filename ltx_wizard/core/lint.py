@@ -37,6 +37,11 @@ from ltx_wizard.core.project import TriggerPlacement, has_trigger, trained_capti
 
 _LONG_SENTENCE_WORDS = 12
 _REPEATED_SHARE = 0.8
+_LOOKED_AT = 5000
+"""Characters: about four captions of the greatest length. In a text far longer, such as a log that was imported
+as a caption, a rule could look for minutes.
+"""
+
 _REPEATED_SENTENCE_WORDS = 5
 
 
@@ -122,6 +127,10 @@ def _linted(caption: str, context: Context) -> tuple[Lint, ...]:
     text = " ".join(caption.split())
     if not text:
         return (Lint("missing", "Write what happens in this clip."),)
+    if len(caption) > _LOOKED_AT:
+        beginning = _linted(caption[:_LOOKED_AT], context)
+        of_whole = (_too_long(word_count(text)), *(item for item in beginning if item.rule not in _OF_WHOLE))
+        return tuple(found for found in of_whole if found is not None)
     checks = _OF_NO_CAPTION.get(no_caption(text), _all_rules)
     return tuple(found for found in checks(caption, text, context) if found is not None)
 
@@ -184,7 +193,7 @@ def apply_fix(caption: str, rule: str, context: Context | None = None) -> str:
 @lru_cache(maxsize=4096)
 def coverage(caption: str) -> frozenset[Part]:
     """Which of the six parts a caption names."""
-    text = flatten(caption)
+    text = flatten(caption[:_LOOKED_AT])
     named: dict[Part, Callable[[str], bool]] = {
         Part.ACTION: words_of.names_motion,
         Part.APPEARANCE: words_of.names_appearance,
@@ -218,7 +227,7 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
     has_parts = words >= 6  # a stump of a caption is 'short', which says it all
     against = contradiction(text, context.measured)
     return [
-        _when(words > MAX_WORDS, "long", f"{words} words: shorten it to {MAX_WORDS}.", "Cut after a sentence"),
+        _too_long(words),
         _when(words < MIN_WORDS, "short", f"Only {words} words: say what moves, what it looks like, and where."),
         _when(has_markup(caption), "markup", "It holds HTML, markdown, line breaks or characters that cannot be printed.", "Clean the text"),
         _when(_names_times(plain), "times", "It names times or frames of the video: say what happens, one thing after the other.", "Take the times out"),
@@ -235,9 +244,20 @@ def _all_rules(caption: str, text: str, context: Context) -> list[Lint | None]:
     ]  # fmt: skip
 
 
+def _too_long(words: int) -> Lint | None:
+    return _when(
+        words > MAX_WORDS, "long", f"{words} words: shorten it to {MAX_WORDS}.", "Cut after a sentence"
+    )
+
+
+_OF_WHOLE = ("long", "short", "cut_off")
+"""Rules that the beginning of a text says nothing about."""
+
+
 @lru_cache(maxsize=4096)
 def no_caption(text: str) -> str:
     """What a text is that is no caption: 'refusal', 'language' (another one) or 'tags'; empty: it may be one."""
+    text = text[:_LOOKED_AT]
     if is_refusal(text):
         return "refusal"
     if is_foreign(text):

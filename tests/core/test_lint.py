@@ -248,3 +248,13 @@ def test_times_and_markdown_are_found_and_taken_out(rule: str, before: str, afte
     assert rule in [found.rule for found in lint(before)]
     assert apply_fix(before, rule) == after
     assert rule not in [found.rule for found in lint(after)]
+
+
+def test_a_text_as_long_as_a_book_is_looked_at_in_part_and_counted_whole() -> None:
+    """A log or an essay may have been imported as a caption; the page reads it with all the others."""
+    began = perf_counter()
+    found = lint("Here is " * 20_000)
+    coverage("Here is " * 20_000)
+    assert perf_counter() - began < 10  # it took many minutes
+    assert found[0].message == "40000 words: shorten it to 200."
+    assert "cut_off" not in [item.rule for item in found]
