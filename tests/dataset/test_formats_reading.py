@@ -573,3 +573,11 @@ def test_files_of_one_name_are_told_apart_by_their_folders(put: Make) -> None:
     found = read_dataset(put("10_cat/1.mp4").parent.parent)
     assert [entry.named for entry in found.entries] == ["10_cat/1.mp4", "5_dog/1.mp4"]
     assert [item.name for item in found.left_out] == ["10_cat/1.txt", "5_dog/1.txt"]
+
+
+@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "data/videos.zip"])
+def test_a_folder_of_packed_files_says_that_they_are_packed(put: Make, name: str) -> None:
+    path = put(name)
+    put("README.md", "# A dataset")
+    with pytest.raises(BadInput, match=f"{path.name} is packed"):
+        read_dataset(put("README.md").parent)

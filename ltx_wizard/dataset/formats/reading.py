@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ltx_wizard.core.errors import BadDocument, BadInput, NoPermission, NotFound, explain_os_error
+from ltx_wizard.core.errors import (
+    BadDocument,
+    BadInput,
+    NoPermission,
+    NotFound,
+    WizardError,
+    explain_os_error,
+)
 from ltx_wizard.core.places import whole_path
 from ltx_wizard.core.units import plural
 from ltx_wizard.dataset.formats.archives import ARCHIVE_SUFFIX, read_archives
@@ -64,10 +71,7 @@ def _read_file(path: Path) -> FoundDataset:
     if suffix == ARCHIVE_SUFFIX:
         return read_archives([path], path)
     if suffix in _PACKED:
-        raise BadInput(
-            problem=f"{path.name} is packed: LTX Wizard reads datasets of plain files.",
-            remedy="Unpack it, or save its table as metadata.csv, then choose the folder.",
-        )
+        raise _packed(path)
     if not path.exists():
         raise NotFound(problem=f"{path} does not exist.", remedy="Check the spelling of the path.")
     raise BadInput(
@@ -177,11 +181,29 @@ def _captioned_or_nothing(found: FoundDataset, folder: Path) -> FoundDataset:
     raise _nothing(folder)
 
 
-def _nothing(path: Path) -> NotFound:
+def _packed(path: Path) -> BadInput:
+    return BadInput(
+        problem=f"{path.name} is packed: LTX Wizard reads datasets of plain files.",
+        remedy="Unpack it, or save its table as metadata.csv, then choose the folder.",
+    )
+
+
+def _nothing(path: Path) -> WizardError:
+    packed = [file for file in _near_files(path) if file.suffix.lower() in _PACKED]
+    if packed:
+        return _packed(packed[0])
     return NotFound(
         problem=f"There is no dataset in {path}.",
         remedy="Choose a folder that holds videos with captions, or the file that lists them.",
     )
+
+
+def _near_files(folder: Path) -> list[Path]:
+    """What lies in a folder and directly in those within."""
+    try:
+        return [*files_in(folder), *(file for inner in folders_in(folder) for file in files_in(inner))]
+    except WizardError:
+        return []
 
 
 def _is_folder(path: Path) -> bool:
