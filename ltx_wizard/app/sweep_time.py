@@ -59,11 +59,13 @@ class TimeLeft:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A run with steps, and what things took in it."""
+    """A run with steps, and what things took in it. speed, encoded: as _speed_of and encoded_by give them."""
 
     recipe: Recipe
     pace: Pace
     start: StartPace
+    speed: tuple[object, ...]
+    encoded: tuple[object, ...]
 
 
 def sweep_time_left(runs: Sequence[SweepRun]) -> TimeLeft | None:
@@ -97,7 +99,9 @@ def _seen_in(folder: Path, _modified_ns: int, _size: int) -> _Seen | None:
     if recipe is None:
         return None
     pace = pace_of(curves_of(job), recipe)
-    return _Seen(recipe, pace, start_pace_of(job)) if pace.step_s else None
+    if not pace.step_s:
+        return None
+    return _Seen(recipe, pace, start_pace_of(job), _speed_of(recipe), encoded_by(recipe))
 
 
 def _run_s(run: SweepRun, measured: Sequence[_Seen]) -> float:
@@ -119,24 +123,31 @@ def _start_s(recipe: Recipe, measured: Sequence[_Seen]) -> float:
     read, as in the fastest of them, and encoded again only where settings of the data change the clips.
     """
     loading = _mean(item.start.loading_s for item in measured) or 0.0
-    starts = [(item.recipe, item.start.encoding_s) for item in measured if item.start.encoding_s is not None]
-    if not starts:
-        return loading
-    if any(encoded_by(other) == encoded_by(recipe) for other, _ in starts):
-        times = [seconds for other, seconds in starts if encoded_by(other) == encoded_by(recipe)]
-        return loading + (min(times) if len(times) > 1 else 0.0)
-    return loading + max(seconds for _, seconds in starts)
+    wanted, times = encoded_by(recipe), [item.start.encoding_s or 0.0 for item in measured]
+    alike = [seconds for item, seconds in zip(measured, times, strict=True) if item.encoded == wanted]
+    if not alike:
+        return loading + max(times)
+    return loading + (min(alike) if len(alike) > 1 else 0.0)
 
 
 def _most_alike(recipe: Recipe, measured: Sequence[_Seen]) -> list[_Seen]:
     """Those that differ in the fewest settings on which time depends."""
-    keys = [info.key for info in recipe_settings() if info.key.startswith(_SPEED)]
+    wanted = _speed_of(recipe)
 
     def strangeness(item: _Seen) -> int:
-        return sum(setting_value(item.recipe, key) != setting_value(recipe, key) for key in keys)
+        return sum(one != other for one, other in zip(item.speed, wanted, strict=True))
 
     nearest = min(map(strangeness, measured))
     return [item for item in measured if strangeness(item) == nearest]
+
+
+def _speed_of(recipe: Recipe) -> tuple[object, ...]:
+    return tuple(setting_value(recipe, key) for key in _speed_keys())
+
+
+@functools.cache
+def _speed_keys() -> tuple[str, ...]:
+    return tuple(info.key for info in recipe_settings() if info.key.startswith(_SPEED))
 
 
 def _with_samples(recipe: Recipe, measured: Sequence[_Seen]) -> list[_Seen]:

@@ -350,14 +350,15 @@ def _entry_view(project: Project, entry: Entry) -> EntryView:
 
 def _time_left(project: Project, sweep: Sweep, entries: Sequence[EntryView]) -> TimeLeft | None:
     """A run that was stopped by itself is not gone on with, unless the whole sweep was stopped and may be."""
-    if sweep.state == "done":
+    if sweep.state == "done" or not any(shown.facts for shown in entries):
         return None
     runs: list[SweepRun] = []
     for entry, shown in zip(sweep.entries, entries, strict=True):
         stopped_alone = shown.state == "stopped" and sweep.state == "running" and not entry.resume
         to_do = shown.state not in ("finished", "failed") and not stopped_alone
         job = jobs.find_run(project, shown.run) if shown.facts else None
-        runs.append(SweepRun(sweep.recipe_of(entry), job, shown.facts.step if shown.facts else 0, to_do))
+        recipe = sweep.recipe_of(entry) if to_do else sweep.recipe
+        runs.append(SweepRun(recipe, job, shown.facts.step if shown.facts else 0, to_do))
     return sweep_time_left(runs)
 
 
