@@ -174,6 +174,7 @@
     const at = (selector) => event.target.closest(selector);
     if (at("[data-go]")) wizard.go(at("[data-go]").dataset.go);
     else if (at("[data-home]")) { event.preventDefault(); wizard.go("goal", ""); showStep("goal"); }
+    else if (at("[data-show]")) { event.preventDefault(); document.querySelector(at("[data-show]").dataset.show)?.scrollIntoView({ block: "center", behavior: "smooth" }); }
     else if (at("[data-dismiss]")) at(".wz-notice").remove();
     else if (at("[data-theme-toggle]")) toggleTheme();
     else if (at("[data-stop-job]")) { at("[data-stop-job]").disabled = true; send("act", { do: "stop_job" }); }

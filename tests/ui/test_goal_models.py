@@ -34,6 +34,14 @@ def test_only_models_that_can_be_trained_can_be_chosen() -> None:
     assert cards.count("not for training") == 4
 
 
+def test_the_chosen_model_shows_the_way_to_its_download_which_is_further_down() -> None:
+    assert model_cards("ltxv-2b-0.9.6-dev", saved=True).count('data-show="#wz-download"') == 1
+    assert "data-show" not in model_cards(
+        "ltxv-2b-0.9.6-dev", saved=False
+    )  # no project yet
+    assert "data-show" not in model_cards("embedded", saved=True)
+
+
 def test_a_fold_is_open_where_the_chosen_model_is_in_it() -> None:
     assert "<details open" not in model_cards("embedded", saved=True).replace(' class="wz-more-models"', "")
     assert 'class="wz-more-models" open' in model_cards("ltxv-2b-0.9.1", saved=True)

@@ -129,7 +129,7 @@ def _card(spec: ModelSpec, chosen: str, saved: bool) -> Markup:
             badge("proposed", "good") if spec.id == proposed_model() else None,
             badge(spec.parameters_text) if spec.parameters_text else None),
           h("p", spec.summary),
-          _facts(spec)),
+          _facts(spec, with_way=saved and spec.id == chosen and spec.min_vram_gib > 0)),
         _fit(spec),
     )  # fmt: skip
 
@@ -160,14 +160,15 @@ def _off_card(spec: ModelSpec) -> Markup:
     )  # fmt: skip
 
 
-def _facts(spec: ModelSpec) -> Markup:
-    """Licence and what has to come from the hub."""
+def _facts(spec: ModelSpec, with_way: bool = False) -> Markup:
+    """Licence and what has to come from the hub. with_way: to where it is downloaded, further down."""
     licence = (
         h("a", spec.licence, href=spec.licence_url, target="_blank", rel="noreferrer")
         if spec.licence_url
         else spec.licence
     )
-    return h("p.wz-model-facts", _download_text(spec), " · ", licence)
+    way = h("button.wz-reset", "To its download", type="button", data_show="#wz-download")
+    return h("p.wz-model-facts", _download_text(spec), " · ", licence, [" · ", way] if with_way else None)
 
 
 def _download_text(spec: ModelSpec) -> str:

@@ -27,6 +27,7 @@ from ltx_wizard.ui.page import Data, Page, StepView, Updates, live_panel, panel
 
 _DETECTORS = [("Adaptive (moving cameras)", "adaptive"), ("Content (still cameras)", "content")]
 _USUAL = SceneSettings()
+_FEWER = "Lower: more cuts."
 
 
 def build(page: Page) -> StepView:
@@ -36,10 +37,10 @@ def build(page: Page) -> StepView:
         detector = gr.Dropdown(
             _DETECTORS, label="How cuts are found", elem_id="scenes-detector", min_width=230
         )
-        adaptive = _slider("adaptive_threshold", 0.5, 20, "Threshold", "scenes-adaptive")
-        content = _slider("content_threshold", 1, 100, "Threshold", "scenes-content", step=1)
-        shortest = _slider("min_clip_s", 0.2, 8, "Shortest clip (s)", "scenes-min")
-        longest = _slider("max_clip_s", 0.5, 20, "Longest clip (s)", "scenes-max")
+        adaptive = _slider("adaptive_threshold", 0.5, 20, "Threshold", "scenes-adaptive", info=_FEWER)
+        content = _slider("content_threshold", 1, 100, "Threshold", "scenes-content", step=1, info=_FEWER)
+        shortest = _slider("min_clip_s", 0.2, 8, "Shortest clip (s)", "scenes-min", info="Shorter: no clip.")
+        longest = _slider("max_clip_s", 0.5, 20, "Longest clip (s)", "scenes-max", info="Longer: split up.")
         find = gr.Button("Find scenes", elem_id="scenes-find", elem_classes="wz-soft", min_width=130)
     with gr.Accordion("Advanced", open=False, elem_classes="wz-advanced"):
         min_scene = _slider(

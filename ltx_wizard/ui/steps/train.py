@@ -51,7 +51,7 @@ def build(page: Page) -> StepView:
             stop: gr.update(visible=state.running, interactive=not state.stopping),
             resume: gr.update(visible=state.resumable),
             monitor: _monitor_json(project, state.name, state.running),
-            primary: gr.update(value=state.primary, interactive=not state.busy),
+            primary: gr.update(value=state.primary, interactive=_can_go_on(project, state)),
             again: gr.update(visible=state.done and not state.busy),
         }
 
@@ -94,6 +94,11 @@ class _State:
             "Training ..." if self.running else "Compare in the Lab" if self.done else "Start training"
         )
         self.resumable = ended in (JobState.STOPPED, JobState.FAILED) and not self.busy
+
+
+def _can_go_on(project: Project, state: _State) -> bool:
+    """To the Lab, or to a training, which needs clips."""
+    return not state.busy and (state.done or bool(datasets.clips(project)))
 
 
 def _start_or_go_on(path: str, run: str | None) -> Outcome | None:
