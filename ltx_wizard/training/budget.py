@@ -410,7 +410,8 @@ def _disk(
 ) -> DiskNeed:
     numbers = lora_parameters(recipe, shape)
     made = math.ceil(recipe.steps / recipe.checkpoints.every)
-    kept = min(recipe.checkpoints.keep + 1, made)  # a new one is there before the oldest goes
+    # A new one is there before the oldest goes, and the best stays besides the newest.
+    kept = min(recipe.checkpoints.keep + 1 + recipe.health.keep_best, made)
     one = numbers * (_LORA_BYTES + _STATE_BYTES_ON_DISK[recipe.optimizer.name])
     latents = sum(
         4 * spec.latent_channels * tokens(bucket, spec) * count for bucket, count in buckets.items()

@@ -182,9 +182,11 @@ def test_the_practice_model_needs_no_graphics_memory() -> None:
 
 
 def test_disk_holds_the_checkpoints_that_are_kept_and_the_one_being_written() -> None:
-    settings = recipe(steps=1000, checkpoints__every=100, checkpoints__keep=4)
+    settings = recipe(steps=1000, checkpoints__every=100, checkpoints__keep=4, health__keep_best=False)
     lora = 4 * lora_parameters(settings, LTXV_13B) / 1024**3
     assert predict(settings, LARGE).disk.checkpoints == pytest.approx((4 + 1) * 3 * lora)
+    with_best = with_settings(settings, {"health.keep_best": True})
+    assert predict(with_best, LARGE).disk.checkpoints == pytest.approx((4 + 1 + 1) * 3 * lora)
     few = with_settings(settings, {"checkpoints.keep": 50})
     assert predict(few, LARGE).disk.checkpoints == pytest.approx(10 * 3 * lora)
 

@@ -237,6 +237,25 @@ def test_only_the_newest_are_kept_and_one_step_can_be_saved_again(tmp_path: Path
     ]
 
 
+def test_while_one_is_written_the_kept_ones_and_the_best_are_there_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As much as the memory plan counts on the disk."""
+    folder, optimizer, there = JobFolder(tmp_path), adamw(parameters()), list[int]()
+    real = checkpoint.write_document
+
+    def count(path: Path, document: Any) -> None:
+        there.append(len(list((tmp_path / "checkpoints").iterdir())))
+        real(path, document)
+
+    monkeypatch.setattr(checkpoint, "write_document", count)
+    for step in range(1, 9):
+        state = CheckpointState(step=step, rank=4, alpha=4, model="embedded", optimizer="x")
+        save_checkpoint(folder, state, LORA, optimizer, 4, spared={1})
+    assert max(there) == 4 + 1 + 1
+    assert folder.saved_steps() == [1, 5, 6, 7, 8]
+
+
 def test_a_damaged_one_that_was_passed_over_does_not_count_as_newer(tmp_path: Path) -> None:
     """A run that goes on before it keeps what it saves until then."""
     folder, optimizer = JobFolder(tmp_path), adamw(parameters())
