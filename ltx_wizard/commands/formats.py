@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from ltx_wizard.app import formats
+from ltx_wizard.app import datasets, formats
 from ltx_wizard.app.formats import DatasetLook
 from ltx_wizard.commands.console import Console
 from ltx_wizard.commands.dataset import opened
 from ltx_wizard.commands.following import follow
+from ltx_wizard.core.clip import Rejected
 from ltx_wizard.core.errors import BadInput
+from ltx_wizard.core.run import JobStatus
 from ltx_wizard.core.units import plural
 
 
@@ -33,6 +36,7 @@ def import_dataset(given: Namespace, console: Console) -> int:
             )
         )
     status = follow(formats.start_import(project, look.path, trigger, given.regularisation), console)
+    _show_rejected(look, status, datasets.rejected(project), console)
     console.say(formats.import_text(status))
     console.result({**status.result, "trigger": trigger})
     if not any(status.result.get(key) for key in ("added", "captioned", "known")):
@@ -55,6 +59,17 @@ def export_dataset(given: Namespace, console: Console) -> int:
     console.say(str(status.result["hint"]))
     console.result(status.result)
     return 0
+
+
+def _show_rejected(
+    look: DatasetLook, status: JobStatus, rejected: Sequence[Rejected], console: Console
+) -> None:
+    """What turned out to be of no use while it was imported: the newest of the list, as far as it is new."""
+    count = status.result.get("problems", 0)
+    told = {(item.name, item.problem) for item in look.left_out}
+    for item in rejected[-count:] if isinstance(count, int) and count else ():
+        if (item.name, item.problem) not in told:
+            console.say(f"Cannot use {item.name}: {item.problem} {item.remedy}")
 
 
 def _show_look(look: DatasetLook, console: Console) -> None:

@@ -55,6 +55,7 @@ _WITH_ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "gbrap", "ya8", "ya16")
 """How formats of pictures that may have transparent parts begin."""
 
 _OPAQUE = 250
+_SHOWN_BY_BROWSERS = ("vp8", "libvpx", "vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1")
 
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _JPEG_QUALITY = 82
@@ -180,6 +181,13 @@ def declared_fps(path: Path) -> float:
     """What the header says; 0 where it says nothing."""
     with open_video(path) as (_, stream):
         return float(stream.average_rate or stream.guessed_rate or 0)
+
+
+def plays_in_browsers(path: Path) -> bool:
+    """Whether the pictures are stored in a way that every browser shows. Raises BadMediaFile."""
+    with open_video(path) as (_, stream):
+        codec, pixels = stream.codec_context.name, stream.codec_context.pix_fmt
+    return codec in _SHOWN_BY_BROWSERS or (codec == "h264" and pixels in ("yuv420p", "yuvj420p"))
 
 
 def write_thumbnails(

@@ -65,6 +65,18 @@ def test_the_word_can_stay(project: Project, dataset: Path) -> None:
     assert project.read_settings().trigger_word == before
 
 
+def test_what_breaks_while_it_is_imported_is_told_too(
+    project: Project, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dataset / "1.mp4").write_bytes(b"")
+    (dataset / "4.txt").write_text("Of no video.")
+    assert main(["import-dataset", "--project", str(project.folder), str(dataset)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("Cannot use 1.mp4: 1.mp4 is empty: it has 0 bytes.") == 1
+    assert said.count("Cannot use 4.txt:") == 1
+    assert "2 files could not be used: see the reasons" in said
+
+
 def test_the_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export-dataset"]) == 0
     said = capsys.readouterr().out

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,6 +38,7 @@ from ltx_wizard.dataset.formats.writing import FORMATS, find_format
 from ltx_wizard.dataset.importing import import_files
 from ltx_wizard.dataset.scenes import run_find_scenes
 from ltx_wizard.media.transcode import write_video
+from ltx_wizard.media.video import plays_in_browsers
 
 CAPTIONS = ('A cat, "Tom", runs.', "Ein Hund läuft; es regnet.", "A house 😀 stands.")
 FORMAT_NAMES = [known.name for known in FORMATS]
@@ -176,6 +178,28 @@ def test_files_that_browsers_do_not_play_are_written_anew(project: Project, tmp_
     assert clip.file == f"clips/{clip.id}.mp4"
     assert project.path(clip.file).stat().st_size > 0
     assert clip.frames == 9
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "anew"),
+    [("libx264", "yuv420p", False), ("libx264", "yuv444p", True), ("mpeg4", "yuv420p", True)],
+)
+def test_what_is_in_an_mp4_decides_whether_browsers_play_it(
+    project: Project, tmp_path: Path, codec: str, pixels: str, anew: bool
+) -> None:
+    folder = tmp_path / "ds"
+    folder.mkdir()
+    with av.open(str(folder / "a.mp4"), "w") as container:
+        stream = container.add_stream(codec, rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, pixels
+        for picture in picture_frames(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    (folder / "a.txt").write_text("Noise.")
+    run_import_dataset(project, ImportDatasetJob(path=str(folder)), SilentReport())
+    (clip,) = read_clips(project)
+    assert clip.file.startswith("clips/") is anew
+    assert plays_in_browsers(project.path(clip.file))
 
 
 def test_broken_and_missing_files_are_listed_and_the_rest_goes_on(

@@ -36,6 +36,7 @@ from ltx_wizard.dataset.formats.triggers import without_trigger
 from ltx_wizard.dataset.importing import IMPORTED_SOURCE, bring_in_source, image_clip, source_with_content_of
 from ltx_wizard.dataset.scenes import clip_id, clip_thumbnail
 from ltx_wizard.media.transcode import Cut, cut_clips
+from ltx_wizard.media.video import plays_in_browsers
 
 STAGE = "Importing the dataset"
 
@@ -188,7 +189,7 @@ def _whole_clip(project: Project, source: Source, is_stopped: Callable[[], bool]
         has_audio=source.has_audio,
         regularisation=source.regularisation,
     )
-    if source.file.lower().endswith(_PLAYS_EVERYWHERE):
+    if source.file.lower().endswith(_PLAYS_EVERYWHERE) and plays_in_browsers(project.path(source.file)):
         return clip
     return _written_anew(project, source, clip, is_stopped)
 
