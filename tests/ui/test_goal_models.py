@@ -36,9 +36,7 @@ def test_only_models_that_can_be_trained_can_be_chosen() -> None:
 
 def test_the_chosen_model_shows_the_way_to_its_download_which_is_further_down() -> None:
     assert model_cards("ltxv-2b-0.9.6-dev", saved=True).count('data-show="#wz-download"') == 1
-    assert "data-show" not in model_cards(
-        "ltxv-2b-0.9.6-dev", saved=False
-    )  # no project yet
+    assert "data-show" not in model_cards("ltxv-2b-0.9.6-dev", saved=False)  # no project yet
     assert "data-show" not in model_cards("embedded", saved=True)
 
 
