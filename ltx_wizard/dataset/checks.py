@@ -34,11 +34,11 @@ from ltx_wizard.dataset.repairs import split_at_cuts
 from ltx_wizard.models.spec import ModelSpec
 
 WANTED_CLIPS: dict[Goal, tuple[int, int, str]] = {
-    Goal.STYLE: (5, 20, "5 to 10 clips or images at least, 20 to 50 for the best result"),
-    Goal.DETAIL: (5, 20, "5 to 10 clips or images at least, 20 to 50 for the best result"),
-    Goal.CHARACTER: (15, 50, "15 to 30 clips at least, 50 to 100 for the best result"),
-    Goal.MOTION: (20, 100, "20 to 50 clips at least, 100 or more for the best result"),
-    Goal.CONTROL: (100, 500, "100 pairs at least, 500 or more for the best result"),
+    Goal.STYLE: (5, 20, "5 to 10 clips or images to begin with, 20 to 50 for the best result"),
+    Goal.DETAIL: (5, 20, "5 to 10 clips or images to begin with, 20 to 50 for the best result"),
+    Goal.CHARACTER: (15, 50, "15 to 30 clips to begin with, 50 to 100 for the best result"),
+    Goal.MOTION: (20, 100, "20 to 50 clips to begin with, 100 or more for the best result"),
+    Goal.CONTROL: (100, 500, "100 pairs to begin with, 500 or more for the best result"),
 }
 """Fewest, enough, in words. Source: the guide, recommended dataset sizes; it has no row for detail."""
 
@@ -418,7 +418,7 @@ def check_drafts(dataset: Dataset) -> Finding | None:
         level="should",
         title=f"{plural(len(slots), 'draft caption')} with [subject] or [setting] to fill in",
         why="The app measures motion, but it cannot see what moves. Training would learn the brackets.",
-        remedy="Replace them in the step Captions; 'Search and replace' does all at once.",
+        remedy="Replace them in the step Captions; 'Replace' does all at once.",
         clip_ids=_ids(slots),
     )
 

@@ -31,7 +31,7 @@ def step_states(project: Project) -> dict[str, StepState]:
         "scenes": _scenes,
         "captions": _captions,
         "check": _check,
-        "recipe": lambda project: StepState("done") if project.recipe_file.exists() else _TODO,
+        "recipe": _recipe,
         "train": _train,
         "lab": _lab,
         "export": _export,
@@ -85,6 +85,11 @@ def _check(project: Project) -> StepState:
         if must
         else StepState("done", f"{should} notes" if should else "")
     )
+
+
+def _recipe(project: Project) -> StepState:
+    """A run has had one, also where it came from the command line."""
+    return StepState("done") if project.recipe_file.exists() or jobs.runs(project) else _TODO
 
 
 def _train(project: Project) -> StepState:

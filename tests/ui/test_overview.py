@@ -72,6 +72,7 @@ def test_the_mark_of_training_is_that_of_the_newest_run(project: Project) -> Non
         writer.write(end)
         writer.close()
         assert kinds(project)["train"] == kind
+        assert kinds(project)["recipe"] == "done"
 
 
 def test_a_damaged_part_is_a_mark_and_the_rest_still_shows(project: Project) -> None:
