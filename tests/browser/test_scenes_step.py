@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,16 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
+@pytest.fixture(scope="module")
+def app(running_app: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One for all tests: each has a project of its own, and an app takes seconds to start."""
+    with running_app(tmp_path_factory.mktemp("scenes") / "home", {"HF_HUB_OFFLINE": "1"}) as running:
+        yield running
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project.create(tmp_path / "home" / "projects" / "scenes", ProjectSettings(name="Scenes"))
+def project(app: Any, tmp_path: Path) -> Project:
+    return Project.create(app.home / "projects" / tmp_path.name, ProjectSettings(name="Scenes"))
 
 
 @pytest.fixture
